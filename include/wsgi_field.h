@@ -1,0 +1,52 @@
+/* wsgi_field.h — names of meta-variables, and what is legal in a field and in a status line
+ * (RFC 9110 section 5, RFC 3875, PEP 3333). Pure functions.
+ * Runs in:  every process.   Threads: any.   Owns: nothing.   Blocks: never.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef WSGI_FIELD_H
+#define WSGI_FIELD_H
+
+#include "wsgi_request.h"
+
+/* Well-known meta-variables by number, from src/core/meta.def: WSGI_META_REQUEST_METHOD, …
+ * Numbers are the wire's too: append only, never reorder (WSGI_WIRE_VERSION changes otherwise). */
+enum wsgi_meta {
+    WSGI_META_NONE = 0,
+#define WSGI_META(name) WSGI_META_##name,
+#include "wsgi_meta.def"
+#undef WSGI_META
+    WSGI_META_COUNT
+};
+
+/* The key of the environ for a number in 1 … WSGI_META_COUNT-1, NUL-terminated, static. */
+wsgi_bytes_t wsgi_meta_name(unsigned number);
+
+/* The number for a key ("HTTP_HOST", case as in the environ), or WSGI_META_NONE. Constant time. */
+unsigned wsgi_meta_find(const char *name, size_t len);
+
+/* The same for a request field's name in any case ("Host" → WSGI_META_HTTP_HOST). Content-Type and
+ * Content-Length give CONTENT_TYPE and CONTENT_LENGTH. WSGI_META_NONE: not well known. */
+unsigned wsgi_meta_find_field(const char *field, size_t len);
+
+/* Writes "HTTP_" + upper-cased name, '-' as '_', into key (len + 5 bytes, not terminated) and gives
+ * its length; 0 where the name holds anything but letters, digits and '-': such a field is
+ * dropped, so that X_Foo cannot pass for X-Foo. */
+size_t wsgi_meta_key_from_field(const char *field, size_t len, char *key);
+
+/* Response field name: not empty, no control characters, no blank, no colon. Value: no CR, LF,
+ * NUL. Used by the gateway on what the application says and by the proxy on what a daemon says. */
+bool wsgi_field_name_is_legal(const char *name, size_t len);
+bool wsgi_field_value_is_legal(const char *value, size_t len);
+
+/* "404 Not Found" → 404 and "Not Found" (pointing into text). Three digits 100…999, then the end,
+ * or one blank and a reason without control characters. WSGI_OK or WSGI_E_INVALID. */
+int wsgi_status_parse(const char *text, size_t len, unsigned *status, wsgi_bytes_t *reason)
+    WSGI_MUST_CHECK;
+
+/* A Content-Length: one or more digits that fit, nothing else. WSGI_OK or WSGI_E_INVALID. */
+int wsgi_length_parse(const char *text, size_t len, int64_t *value) WSGI_MUST_CHECK;
+
+/* Compares ignoring ASCII case. */
+bool wsgi_bytes_equal_nocase(wsgi_bytes_t a, wsgi_bytes_t b);
+
+#endif

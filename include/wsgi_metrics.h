@@ -1,0 +1,59 @@
+/* wsgi_metrics.h — the counters of one process group in shared memory: written by its supervisor
+ * and workers, mapped read-only by httpd. Hints and figures only: nobody's safety depends on them.
+ * Runs in:  supervisor, worker (write), httpd child (read).   Threads: any; lock-free atomics.
+ * Owns:     a mapping, from open to close. The memory is sealed against resizing.
+ * Blocks:   never.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef WSGI_METRICS_H
+#define WSGI_METRICS_H
+
+#include "wsgi_core.h"
+
+#include <stdatomic.h>
+
+#define WSGI_COUNTERS_VERSION 1u
+
+enum wsgi_worker_state {
+    WSGI_WORKER_EMPTY = 0,
+    WSGI_WORKER_STARTING,
+    WSGI_WORKER_READY,
+    WSGI_WORKER_STOPPING
+};
+
+enum wsgi_group_state {
+    WSGI_GROUP_STARTING = 0, /* no worker ready yet, but one may come */
+    WSGI_GROUP_READY,
+    WSGI_GROUP_FAILED, /* cannot start; tried again with back-off: answer 503 at once */
+    WSGI_GROUP_STOPPING
+};
+
+typedef struct wsgi_worker_row {
+    _Alignas(64) _Atomic uint32_t state; /* enum wsgi_worker_state */
+    _Atomic uint32_t generation;         /* counts the processes that had this row */
+    _Atomic uint32_t pid;
+    _Atomic uint32_t busy;     /* threads that serve a request now */
+    _Atomic uint64_t requests; /* begun since the row's process started */
+    _Atomic uint64_t errors;   /* of these ended by WSGI_FAILED or WSGI_TRUNCATED */
+} wsgi_worker_row_t;
+
+typedef struct wsgi_counters {
+    uint32_t version, size_bytes, row_count, reserved;
+    _Alignas(64) _Atomic uint32_t state; /* enum wsgi_group_state */
+    _Atomic uint32_t restarts;           /* workers replaced since the group started */
+    wsgi_worker_row_t rows[];            /* row_count of them */
+} wsgi_counters_t;
+
+/* Makes the sealed memory for a group of `rows` workers: a close-on-exec descriptor, or
+ * WSGI_E_IO with the reason. */
+int wsgi_counters_create(unsigned rows, wsgi_result_t *result) WSGI_MUST_CHECK;
+
+/* Maps it. The size is taken from the descriptor and checked against the content; NULL with the
+ * reason where they disagree. `is_writer` false: PROT_READ only. */
+wsgi_counters_t *wsgi_counters_map(int fd, bool is_writer, wsgi_result_t *result);
+void wsgi_counters_unmap(wsgi_counters_t *counters);
+
+/* Is a worker ready, or may one become so soon? False: the group has failed or is empty. */
+bool wsgi_counters_may_serve(const wsgi_counters_t *counters);
+
+#endif
