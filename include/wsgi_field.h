@@ -8,7 +8,7 @@
 
 #include "wsgi_request.h"
 
-/* Well-known meta-variables by number, from src/core/meta.def: WSGI_META_REQUEST_METHOD, …
+/* Well-known meta-variables by number, from wsgi_meta.def: WSGI_META_REQUEST_METHOD, …
  * Numbers are the wire's too: append only, never reorder (WSGI_WIRE_VERSION changes otherwise). */
 enum wsgi_meta {
     WSGI_META_NONE = 0,
@@ -21,7 +21,9 @@ enum wsgi_meta {
 /* The key of the environ for a number in 1 … WSGI_META_COUNT-1, NUL-terminated, static. */
 wsgi_bytes_t wsgi_meta_name(unsigned number);
 
-/* The number for a key ("HTTP_HOST", case as in the environ), or WSGI_META_NONE. Constant time. */
+/* The number for a key ("HTTP_HOST", case as in the environ), or WSGI_META_NONE. Constant time.
+ * Never gives one of the WSGI_META_MOD_WSGI_*: those are the host's to set, so that no name that
+ * came from a client or from SetEnv turns into one of them. */
 unsigned wsgi_meta_find(const char *name, size_t len);
 
 /* The same for a request field's name in any case ("Host" → WSGI_META_HTTP_HOST). Content-Type and
@@ -37,6 +39,12 @@ size_t wsgi_meta_key_from_field(const char *field, size_t len, char *key);
  * NUL. Used by the gateway on what the application says and by the proxy on what a daemon says. */
 bool wsgi_field_name_is_legal(const char *name, size_t len);
 bool wsgi_field_value_is_legal(const char *value, size_t len);
+
+/* Reason phrase: no control characters. */
+bool wsgi_reason_is_legal(const char *reason, size_t len);
+
+#define WSGI_STATUS_MIN 100u
+#define WSGI_STATUS_MAX 999u
 
 /* "404 Not Found" → 404 and "Not Found" (pointing into text). Three digits 100…999, then the end,
  * or one blank and a reason without control characters. WSGI_OK or WSGI_E_INVALID. */

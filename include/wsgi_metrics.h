@@ -1,7 +1,7 @@
 /* wsgi_metrics.h — the counters of one process group in shared memory: written by its supervisor
  * and workers, mapped read-only by httpd. Hints and figures only: nobody's safety depends on them.
  * Runs in:  supervisor, worker (write), httpd child (read).   Threads: any; lock-free atomics.
- * Owns:     a mapping, from open to close. The memory is sealed against resizing.
+ * Owns:     a mapping, from map to unmap. The memory is sealed against resizing.
  * Blocks:   never.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -12,7 +12,8 @@
 
 #include <stdatomic.h>
 
-#define WSGI_COUNTERS_VERSION 1u
+#define WSGI_COUNTERS_VERSION  1u
+#define WSGI_COUNTERS_ROWS_MAX 4096u /* processes of one group */
 
 enum wsgi_worker_state {
     WSGI_WORKER_EMPTY = 0,
@@ -37,19 +38,21 @@ typedef struct wsgi_worker_row {
     _Atomic uint64_t errors;   /* of these ended by WSGI_FAILED or WSGI_TRUNCATED */
 } wsgi_worker_row_t;
 
+/* Of one size for every group (unused pages cost nothing): a worker can write anything here, so no
+ * reader takes a size from it. Any index below WSGI_COUNTERS_ROWS_MAX is safe to use. */
 typedef struct wsgi_counters {
     uint32_t version, size_bytes, row_count, reserved;
     _Alignas(64) _Atomic uint32_t state; /* enum wsgi_group_state */
     _Atomic uint32_t restarts;           /* workers replaced since the group started */
-    wsgi_worker_row_t rows[];            /* row_count of them */
+    wsgi_worker_row_t rows[WSGI_COUNTERS_ROWS_MAX]; /* row_count of them in use */
 } wsgi_counters_t;
 
-/* Makes the sealed memory for a group of `rows` workers: a close-on-exec descriptor, or
- * WSGI_E_IO with the reason. */
+/* Makes the sealed memory for a group of `rows` workers: a close-on-exec descriptor,
+ * WSGI_E_INVALID (not 1 … WSGI_COUNTERS_ROWS_MAX), or WSGI_E_IO with the reason. */
 int wsgi_counters_create(unsigned rows, wsgi_result_t *result) WSGI_MUST_CHECK;
 
-/* Maps it. The size is taken from the descriptor and checked against the content; NULL with the
- * reason where they disagree. `is_writer` false: PROT_READ only. */
+/* Maps it. NULL with the reason where it is not sealed, or not of this layout and version.
+ * `is_writer` false: PROT_READ only. The descriptor may be closed afterwards. */
 wsgi_counters_t *wsgi_counters_map(int fd, bool is_writer, wsgi_result_t *result);
 void wsgi_counters_unmap(wsgi_counters_t *counters);
 

@@ -16,9 +16,13 @@
 #define WSGI_WIRE_VERSION      1u
 #define WSGI_WIRE_HEADER_BYTES 8u
 #define WSGI_WIRE_DATA_MAX     (64u << 10)  /* payload of BODY and DATA */
-#define WSGI_WIRE_HEAD_MAX     (1u << 20)   /* payload of REQUEST (without vars' limit) and HEAD */
+#define WSGI_WIRE_HEAD_MAX     (1u << 20)   /* payload of HEAD */
 #define WSGI_WIRE_VARS_MAX     4096u
 #define WSGI_WIRE_FIELDS_MAX   4096u
+
+/* Payload of REQUEST: four times what httpd lets in by default (100 fields and a request line of
+ * 8190 bytes each), and the first part of the body, itself at most WSGI_WIRE_DATA_MAX. */
+#define WSGI_WIRE_REQUEST_MAX  (4u << 20)
 
 enum wsgi_frame_type {
     WSGI_FRAME_HELLO = 1, /* worker: version, index, generation; the request has been taken */
@@ -26,7 +30,7 @@ enum wsgi_frame_type {
     WSGI_FRAME_BODY,      /* caller: part of the request body */
     WSGI_FRAME_BODY_END,  /* caller: the request body is complete; status byte (WSGI_OK or error) */
     WSGI_FRAME_GONE,      /* caller: the client has gone */
-    WSGI_FRAME_CONTINUE,  /* worker: the application asked for the body */
+    WSGI_FRAME_CONTINUE,  /* worker: the application asked for the body's rest: only then BODY */
     WSGI_FRAME_HEAD,      /* worker: status and fields */
     WSGI_FRAME_DATA,      /* worker: part of the answer */
     WSGI_FRAME_FILE,      /* worker: offset and length; one descriptor travels with it */
@@ -41,7 +45,7 @@ enum wsgi_frame_type {
 
 enum wsgi_frame_flag {
     WSGI_FRAME_FLAG_CLOSE = 1u << 0,  /* END: the worker takes the connection back */
-    WSGI_FRAME_FLAG_TELLME = 1u << 1, /* REQUEST: HELLO before the rest of the body is sent */
+    WSGI_FRAME_FLAG_TELLME = 1u << 1, /* REQUEST: more body will come, after HELLO and CONTINUE */
     WSGI_FRAME_FLAG_FLUSH = 1u << 2,  /* DATA, FILE: the client must see it now (PEP 3333) */
 };
 
@@ -72,12 +76,14 @@ typedef struct wsgi_wire_file {
 } wsgi_wire_file_t;
 
 typedef struct wsgi_wire_log {
-    uint32_t level; /* enum wsgi_log_level, clamped to WSGI_LOG_CRIT…WSGI_LOG_TRACE5 */
-    wsgi_bytes_t text;
+    uint32_t level;    /* enum wsgi_log_level, clamped to WSGI_LOG_CRIT…WSGI_LOG_TRACE5 */
+    wsgi_bytes_t text; /* decoded: NUL-terminated, no NUL inside */
 } wsgi_wire_log_t;
 
-/* Encoders append one whole frame to out. WSGI_OK, WSGI_E_NOMEM, WSGI_E_TOO_LARGE (out is as
- * before). wsgi_wire_put_header() writes a header alone, for payloads sent from where they lie. */
+/* Encoders append one whole frame to out. WSGI_OK, WSGI_E_NOMEM, WSGI_E_TOO_LARGE, and for what no
+ * decoder would accept WSGI_E_INVALID (out is as before). A flag that the type does not have is a
+ * broken invariant. wsgi_wire_put_header() writes a header alone, for payloads sent from where they
+ * lie. */
 void wsgi_wire_put_header(char out[WSGI_WIRE_HEADER_BYTES], enum wsgi_frame_type type,
                           uint8_t flags, uint32_t payload_len);
 int wsgi_wire_put(wsgi_buffer_t *out, enum wsgi_frame_type type, uint8_t flags,

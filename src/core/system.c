@@ -1,0 +1,37 @@
+/* core/system.c — the few system calls that every layer needs.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "wsgi_core.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+void wsgi_fd_close(int *fd)
+{
+    if (*fd >= 0) {
+        const int saved_errno = errno;
+
+        (void)close(*fd); /* Linux has freed the number even where it says EINTR: never again */
+        errno = saved_errno;
+    }
+    *fd = -1;
+}
+
+static int64_t clock_us(clockid_t clock)
+{
+    struct timespec now;
+
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t wsgi_now_us(void)
+{
+    return clock_us(CLOCK_MONOTONIC);
+}
+
+int64_t wsgi_wall_us(void)
+{
+    return clock_us(CLOCK_REALTIME);
+}
