@@ -24,7 +24,8 @@ enum wsgi_read_mode {
 
 enum wsgi_send_flag {
     WSGI_SEND_MORE = 0, /* reaches the client before the verb returns (PEP 3333) */
-    WSGI_SEND_LAST = 1  /* nothing follows but finish(): the host may hold it until then */
+    WSGI_SEND_LAST = 1, /* nothing follows but finish(): the host may hold it until then */
+    WSGI_SEND_HOLD = 2  /* more follows soon: the host may hold it, in bounded memory */
 };
 
 enum wsgi_outcome {
@@ -65,7 +66,9 @@ struct wsgi_exchange {
     const wsgi_exchange_verbs_t *verbs;
     wsgi_request_t request;
     void *native;       /* httpd hosts: the request_rec, for apache.request_rec; else NULL */
-    int body_fd;        /* readable when read_body(NONBLOCK) may have more; -1 = cannot be polled */
+    int body_fd; /* the client's socket: readable when read_body(NONBLOCK) may have more, writable
+                  * when send_body() need not block; -1 = cannot be polled */
+    int64_t client_timeout_us; /* silence of a client that is polled; 0 = none of its own */
     bool head_sent;     /* written by the host: the head has left, its status stands */
     uint64_t bytes_in, bytes_out; /* written by the host: body bytes read and sent */
 };
