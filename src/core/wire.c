@@ -186,11 +186,17 @@ static int store_reserve(wsgi_wire_store_t *store, size_t count, size_t item_byt
     return WSGI_OK;
 }
 
+/* A length for a sum that must not wrap: what is over every limit stays so, however many follow. */
+static inline uint64_t countable(size_t len)
+{
+    return len <= UINT32_MAX ? len : UINT32_MAX;
+}
+
 /* Pairs: a name or number with a value. */
 
 static inline uint64_t pair_bytes(wsgi_bytes_t name, wsgi_bytes_t value)
 {
-    return sizeof(struct pair_header) + (uint64_t)name.len + value.len;
+    return sizeof(struct pair_header) + countable(name.len) + countable(value.len);
 }
 
 static inline char *write_pair(char *at, uint32_t number, wsgi_bytes_t name, wsgi_bytes_t value)
@@ -251,7 +257,7 @@ static wsgi_bytes_t name_on_wire(const wsgi_var_t *var)
 /* Bytes of the payload, or an error: nothing is written before the whole is known to fit. */
 static int64_t measure_request(const wsgi_request_t *request)
 {
-    uint64_t sum = sizeof(struct request_header) + TEXT_COUNT + request->body_first.len;
+    uint64_t sum = sizeof(struct request_header) + TEXT_COUNT + countable(request->body_first.len);
 
     if (!is_legal_request(request)) {
         return WSGI_E_INVALID;
@@ -260,7 +266,7 @@ static int64_t measure_request(const wsgi_request_t *request)
         return WSGI_E_TOO_LARGE;
     }
     for (size_t i = 0; i < TEXT_COUNT; i++) {
-        sum += text_of(request, i)->len;
+        sum += countable(text_of(request, i)->len);
     }
     for (size_t i = 0; i < request->var_count; i++) {
         const wsgi_var_t *var = &request->vars[i];
@@ -378,7 +384,7 @@ int wsgi_wire_get_request(wsgi_bytes_t payload, wsgi_wire_store_t *store, wsgi_r
 
 static int64_t measure_head(const wsgi_head_t *head)
 {
-    uint64_t sum = sizeof(struct head_header) + (uint64_t)head->reason.len;
+    uint64_t sum = sizeof(struct head_header) + countable(head->reason.len);
 
     if (head->status < WSGI_STATUS_MIN || head->status > WSGI_STATUS_MAX) {
         return WSGI_E_INVALID;
