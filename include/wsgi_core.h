@@ -66,8 +66,7 @@ enum wsgi_log_level {
 };
 
 /* Where lines go. `text` has no line end, is NUL-terminated, and is borrowed for the call. */
-typedef void wsgi_log_write_t(void *baton, int level, const char *file, int line,
-                              const char *text);
+typedef void wsgi_log_write_t(void *baton, int level, const char *file, int line, const char *text);
 
 /* Installs the sink of this process. Lines above max_level are not even formatted. Before the
  * first call lines go to standard error at level notice. */

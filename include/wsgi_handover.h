@@ -38,7 +38,7 @@ typedef struct wsgi_group_settings {
 int wsgi_handover_pack(wsgi_buffer_t *out, const wsgi_group_settings_t *settings) WSGI_MUST_CHECK;
 
 /* Reads a blob; every member must be there once. WSGI_OK, WSGI_E_PROTOCOL (with the reason). */
-int wsgi_handover_unpack(wsgi_bytes_t blob, wsgi_group_settings_t *settings,
-                         wsgi_result_t *result) WSGI_MUST_CHECK;
+int wsgi_handover_unpack(wsgi_bytes_t blob, wsgi_group_settings_t *settings, wsgi_result_t *result)
+    WSGI_MUST_CHECK;
 
 #endif

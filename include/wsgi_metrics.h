@@ -42,8 +42,8 @@ typedef struct wsgi_worker_row {
  * reader takes a size from it. Any index below WSGI_COUNTERS_ROWS_MAX is safe to use. */
 typedef struct wsgi_counters {
     uint32_t version, size_bytes, row_count, reserved;
-    _Alignas(64) _Atomic uint32_t state; /* enum wsgi_group_state */
-    _Atomic uint32_t restarts;           /* workers replaced since the group started */
+    _Alignas(64) _Atomic uint32_t state;            /* enum wsgi_group_state */
+    _Atomic uint32_t restarts;                      /* workers replaced since the group started */
     wsgi_worker_row_t rows[WSGI_COUNTERS_ROWS_MAX]; /* row_count of them in use */
 } wsgi_counters_t;
 

@@ -28,8 +28,8 @@ enum wsgi_request_flag {
 };
 
 typedef struct wsgi_request {
-    uint64_t id;    /* unique within the sending child; for log lines and answers */
-    uint32_t flags; /* enum wsgi_request_flag */
+    uint64_t id;             /* unique within the sending child; for log lines and answers */
+    uint32_t flags;          /* enum wsgi_request_flag */
     int64_t body_length;     /* bytes, or WSGI_BODY_UNKNOWN; 0 = none */
     int64_t script_mtime_us; /* modification time the host has seen; 0 = it did not look */
     int64_t request_start_us, queue_start_us; /* wall clock; queue_start_us 0 when embedded */

@@ -15,14 +15,14 @@
 
 #define WSGI_WIRE_VERSION      1u
 #define WSGI_WIRE_HEADER_BYTES 8u
-#define WSGI_WIRE_DATA_MAX     (64u << 10)  /* payload of BODY and DATA */
-#define WSGI_WIRE_HEAD_MAX     (1u << 20)   /* payload of HEAD */
+#define WSGI_WIRE_DATA_MAX     (64u << 10) /* payload of BODY and DATA */
+#define WSGI_WIRE_HEAD_MAX     (1u << 20)  /* payload of HEAD */
 #define WSGI_WIRE_VARS_MAX     4096u
 #define WSGI_WIRE_FIELDS_MAX   4096u
 
 /* Payload of REQUEST: four times what httpd lets in by default (100 fields and a request line of
  * 8190 bytes each), and the first part of the body, itself at most WSGI_WIRE_DATA_MAX. */
-#define WSGI_WIRE_REQUEST_MAX  (4u << 20)
+#define WSGI_WIRE_REQUEST_MAX (4u << 20)
 
 enum wsgi_frame_type {
     WSGI_FRAME_HELLO = 1, /* worker: version, index, generation; the request has been taken */
@@ -89,11 +89,11 @@ void wsgi_wire_put_header(char out[WSGI_WIRE_HEADER_BYTES], enum wsgi_frame_type
 int wsgi_wire_put(wsgi_buffer_t *out, enum wsgi_frame_type type, uint8_t flags,
                   wsgi_bytes_t payload) WSGI_MUST_CHECK;
 int wsgi_wire_put_hello(wsgi_buffer_t *out, const wsgi_hello_t *hello) WSGI_MUST_CHECK;
-int wsgi_wire_put_request(wsgi_buffer_t *out, uint8_t flags,
-                          const wsgi_request_t *request) WSGI_MUST_CHECK;
+int wsgi_wire_put_request(wsgi_buffer_t *out, uint8_t flags, const wsgi_request_t *request)
+    WSGI_MUST_CHECK;
 int wsgi_wire_put_head(wsgi_buffer_t *out, const wsgi_head_t *head) WSGI_MUST_CHECK;
-int wsgi_wire_put_file(wsgi_buffer_t *out, uint8_t flags,
-                       const wsgi_wire_file_t *file) WSGI_MUST_CHECK;
+int wsgi_wire_put_file(wsgi_buffer_t *out, uint8_t flags, const wsgi_wire_file_t *file)
+    WSGI_MUST_CHECK;
 int wsgi_wire_put_log(wsgi_buffer_t *out, const wsgi_wire_log_t *line) WSGI_MUST_CHECK;
 /* BODY_END carries a wsgi_error, ABORT an HTTP status (0: none, only truncate). */
 int wsgi_wire_put_number(wsgi_buffer_t *out, enum wsgi_frame_type type, uint8_t flags,
@@ -108,10 +108,10 @@ typedef struct wsgi_wire_store {
 } wsgi_wire_store_t;
 
 int wsgi_wire_get_hello(wsgi_bytes_t payload, wsgi_hello_t *hello) WSGI_MUST_CHECK;
-int wsgi_wire_get_request(wsgi_bytes_t payload, wsgi_wire_store_t *store,
-                          wsgi_request_t *request) WSGI_MUST_CHECK;
-int wsgi_wire_get_head(wsgi_bytes_t payload, wsgi_wire_store_t *store,
-                       wsgi_head_t *head) WSGI_MUST_CHECK;
+int wsgi_wire_get_request(wsgi_bytes_t payload, wsgi_wire_store_t *store, wsgi_request_t *request)
+    WSGI_MUST_CHECK;
+int wsgi_wire_get_head(wsgi_bytes_t payload, wsgi_wire_store_t *store, wsgi_head_t *head)
+    WSGI_MUST_CHECK;
 int wsgi_wire_get_file(wsgi_bytes_t payload, wsgi_wire_file_t *file) WSGI_MUST_CHECK;
 int wsgi_wire_get_log(wsgi_bytes_t payload, wsgi_wire_log_t *line) WSGI_MUST_CHECK;
 int wsgi_wire_get_number(wsgi_bytes_t payload, int32_t *number) WSGI_MUST_CHECK;

@@ -21,8 +21,8 @@ static const struct member {
 enum {
     MEMBER_COUNT = sizeof(members) / sizeof(members[0]),
     HEADER_BYTES = 3 * sizeof(uint32_t),
-    NUMBER_BYTES = sizeof(uint32_t) + sizeof(int64_t),  /* index, value */
-    TEXT_BYTES = 2 * sizeof(uint32_t) + sizeof(char) /* index, length, NUL */
+    NUMBER_BYTES = sizeof(uint32_t) + sizeof(int64_t), /* index, value */
+    TEXT_BYTES = 2 * sizeof(uint32_t) + sizeof(char)   /* index, length, NUL */
 };
 
 static const char *text_of(const wsgi_group_settings_t *settings, const struct member *member)
@@ -113,8 +113,7 @@ static void read_member(wsgi_reader_t *in, wsgi_group_settings_t *settings, size
     }
 }
 
-int wsgi_handover_unpack(wsgi_bytes_t blob, wsgi_group_settings_t *settings,
-                         wsgi_result_t *result)
+int wsgi_handover_unpack(wsgi_bytes_t blob, wsgi_group_settings_t *settings, wsgi_result_t *result)
 {
     wsgi_reader_t in = wsgi_reader(blob);
     const int code = check_header(&in, result);

@@ -30,8 +30,8 @@ static void write_to_stderr(void *baton, int level, const char *file, int line, 
 {
     (void)baton;
     const bool is_known = level >= WSGI_LOG_CRIT && level <= WSGI_LOG_TRACE5;
-    dprintf(STDERR_FILENO, "[wsgi:%s] %s:%d: %s\n", is_known ? level_names[level] : "?", file,
-            line, text);
+    dprintf(STDERR_FILENO, "[wsgi:%s] %s:%d: %s\n", is_known ? level_names[level] : "?", file, line,
+            text);
 }
 
 void wsgi_log_install(wsgi_log_write_t *write, void *baton, int max_level)

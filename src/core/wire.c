@@ -39,9 +39,12 @@ _Static_assert(sizeof(struct pair_header) == 8, "no padding on the wire");
 
 /* The request's texts, in the order of the wire. */
 static const size_t request_texts[] = {
-    offsetof(wsgi_request_t, script),            offsetof(wsgi_request_t, process_group),
-    offsetof(wsgi_request_t, application_group), offsetof(wsgi_request_t, callable),
-    offsetof(wsgi_request_t, handler),           offsetof(wsgi_request_t, log_id),
+    offsetof(wsgi_request_t, script),
+    offsetof(wsgi_request_t, process_group),
+    offsetof(wsgi_request_t, application_group),
+    offsetof(wsgi_request_t, callable),
+    offsetof(wsgi_request_t, handler),
+    offsetof(wsgi_request_t, log_id),
 };
 enum { TEXT_COUNT = sizeof(request_texts) / sizeof(request_texts[0]) };
 _Static_assert(TEXT_COUNT == sizeof(((struct request_header *)0)->text_lens) / sizeof(uint32_t),
@@ -305,8 +308,8 @@ int wsgi_wire_put_request(wsgi_buffer_t *out, uint8_t flags, const wsgi_request_
 {
     char *at;
     const int64_t bytes = measure_request(request);
-    const int code = bytes < 0 ? (int)bytes
-                               : open_frame(out, WSGI_FRAME_REQUEST, flags, (uint64_t)bytes, &at);
+    const int code =
+        bytes < 0 ? (int)bytes : open_frame(out, WSGI_FRAME_REQUEST, flags, (uint64_t)bytes, &at);
 
     if (code != WSGI_OK) {
         return code;
@@ -498,9 +501,8 @@ static bool is_legal_file(const wsgi_wire_file_t *file)
 int wsgi_wire_put_file(wsgi_buffer_t *out, uint8_t flags, const wsgi_wire_file_t *file)
 {
     char *at;
-    const int code = is_legal_file(file)
-                         ? open_frame(out, WSGI_FRAME_FILE, flags, FILE_BYTES, &at)
-                         : WSGI_E_INVALID;
+    const int code = is_legal_file(file) ? open_frame(out, WSGI_FRAME_FILE, flags, FILE_BYTES, &at)
+                                         : WSGI_E_INVALID;
 
     if (code == WSGI_OK) {
         at = wsgi_write_i64(at, file->offset);
@@ -529,8 +531,7 @@ static uint32_t clamp_level(uint32_t level)
 int wsgi_wire_put_log(wsgi_buffer_t *out, const wsgi_wire_log_t *line)
 {
     char *at;
-    const int code =
-        open_frame(out, WSGI_FRAME_LOG, 0, (uint64_t)line->text.len + LOG_LEAST, &at);
+    const int code = open_frame(out, WSGI_FRAME_LOG, 0, (uint64_t)line->text.len + LOG_LEAST, &at);
 
     if (code == WSGI_OK) {
         at = wsgi_write_u32(at, clamp_level(line->level));

@@ -36,8 +36,8 @@ int wsgi_counters_create(unsigned rows, wsgi_result_t *result)
 {
     if (rows < 1 || rows > WSGI_COUNTERS_ROWS_MAX) {
         return wsgi_fail(result, WSGI_E_INVALID,
-                         "a process group of %u processes cannot be: set processes= to 1 … %u", rows,
-                         WSGI_COUNTERS_ROWS_MAX);
+                         "a process group of %u processes cannot be: set processes= to 1 … %u",
+                         rows, WSGI_COUNTERS_ROWS_MAX);
     }
     int fd = memfd_create("wsgi-counters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0 || !prepare(fd, rows)) {

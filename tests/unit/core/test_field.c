@@ -71,8 +71,7 @@ static void test_status_lines(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         unsigned status = 0;
         wsgi_bytes_t reason = {"", 0};
-        const int code =
-            wsgi_status_parse(cases[i].text, strlen(cases[i].text), &status, &reason);
+        const int code = wsgi_status_parse(cases[i].text, strlen(cases[i].text), &status, &reason);
 
         assert_int_equal(code, cases[i].status == 0 ? WSGI_E_INVALID : WSGI_OK);
         assert_int_equal(status, cases[i].status);

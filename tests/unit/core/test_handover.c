@@ -110,14 +110,14 @@ static void test_damaged_blob_is_refused_with_the_reason(void **state)
         char byte;
         const char *word;
     } cases[] = {
-        {0, 'x', "started by httpd"},  /* magic */
-        {4, 99, "knows layout 1"},     /* version */
-        {8, 99, "with 99 members"},    /* number of members */
-        {12, 1, "\"name\""},           /* the index of the first */
-        {16, 200, "\"name\""},         /* its length */
-        {16, 3, "\"name\""},           /* too short: no NUL behind it */
-        {20, '\0', "\"name\""},        /* a NUL inside */
-        {33, 2, "\"display_name\""},   /* the index of the second */
+        {0, 'x', "started by httpd"}, /* magic */
+        {4, 99, "knows layout 1"},    /* version */
+        {8, 99, "with 99 members"},   /* number of members */
+        {12, 1, "\"name\""},          /* the index of the first */
+        {16, 200, "\"name\""},        /* its length */
+        {16, 3, "\"name\""},          /* too short: no NUL behind it */
+        {20, '\0', "\"name\""},       /* a NUL inside */
+        {33, 2, "\"display_name\""},  /* the index of the second */
     };
     wsgi_result_t result;
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -28,7 +29,7 @@ static void remember(void *baton, int level, const char *file, int line, const c
     seen->level = level;
     seen->file = file;
     seen->line = line;
-    strncpy(seen->text, text, sizeof(seen->text) - 1);
+    snprintf(seen->text, sizeof(seen->text), "%s", text);
 }
 
 /* Runs work in a child whose standard error is a pipe: what it wrote, and how it ended. */

@@ -1,7 +1,7 @@
 /* tests/unit/core/test_meta.c — well-known meta-variables: number, key, field and back.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "../../../src/core/meta.c"
+#include "core/meta.c"
 
 #include <ctype.h>
 #include <setjmp.h>
@@ -21,7 +21,8 @@ static void test_each_key_sits_in_its_slot(void **state)
 
         assert_int_equal(key.len, strlen(key.data));
         if (!is_own(number) && wsgi_meta_find(key.data, key.len) != number) {
-            fail_msg("src/core/meta.c needs SLOT(%u, %s)", slot_of(key.data, key.len), key.data);
+            fail_msg("src/core/meta_slots.def needs SLOT(%u, %s)", slot_of(key.data, key.len),
+                     key.data);
         }
     }
 }
@@ -48,8 +49,17 @@ static void test_no_name_from_outside_finds_a_key_of_ours(void **state)
 static void test_unknown_keys(void **state)
 {
     static const char *const unknown[] = {
-        "", "H", "HO", "HTTP_", "HTTP_HOSt", "http_host", "HTTP_HOS", "HTTP_HOST ",
-        "REQUEST_METHOE", "HTTP_CONTENT_TYPE", "HTTP_X_FORWARDED_PROTOCOL_OF_GREAT_LENGTH_AND_MORE",
+        "",
+        "H",
+        "HO",
+        "HTTP_",
+        "HTTP_HOSt",
+        "http_host",
+        "HTTP_HOS",
+        "HTTP_HOST ",
+        "REQUEST_METHOE",
+        "HTTP_CONTENT_TYPE",
+        "HTTP_X_FORWARDED_PROTOCOL_OF_GREAT_LENGTH_AND_MORE",
     };
 
     (void)state;

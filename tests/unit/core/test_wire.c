@@ -197,15 +197,9 @@ static void test_file(void **state)
         wsgi_wire_file_t file;
         bool is_legal;
     } cases[] = {
-        {{0, 0}, true},
-        {{4096, 1}, true},
-        {{1, INT64_MAX - 1}, true},
-        {{INT64_MAX, 0}, true},
-        {{1, INT64_MAX}, false},
-        {{INT64_MAX, INT64_MAX}, false},
-        {{-1, 1}, false},
-        {{0, -1}, false},
-        {{INT64_MIN, INT64_MIN}, false},
+        {{0, 0}, true},         {{4096, 1}, true},       {{1, INT64_MAX - 1}, true},
+        {{INT64_MAX, 0}, true}, {{1, INT64_MAX}, false}, {{INT64_MAX, INT64_MAX}, false},
+        {{-1, 1}, false},       {{0, -1}, false},        {{INT64_MIN, INT64_MIN}, false},
     };
 
     (void)state;
@@ -435,22 +429,22 @@ static void test_request_with_a_wrong_byte(void **state)
         size_t offset;
         unsigned char byte;
     } cases[] = {
-        {15, 0x80},      /* body_length below -1 */
-        {8, 9},          /* body_length 9 + …: see below, less than the first part */
-        {41, 0x80},      /* an unknown flag */
-        {40, 1 | 8},     /* body included, but not whole */
-        {46, 1},         /* 65540 variables */
-        {44, 5},         /* one more variable than there are */
-        {44, 3},         /* one less */
-        {50, 2},         /* first part of the body above its limit */
-        {48, 9},         /* first part shorter than what is there */
-        {52, 12},        /* script one byte shorter: no NUL behind it */
-        {76, 1},         /* reserved */
-        {80 + 4, 0},     /* a NUL inside the script */
-        {80 + 13, 'x'},  /* none behind it */
-        {126, 0},        /* REQUEST_METHOD becomes a variable without number and name */
+        {15, 0x80},             /* body_length below -1 */
+        {8, 9},                 /* body_length 9 + …: see below, less than the first part */
+        {41, 0x80},             /* an unknown flag */
+        {40, 1 | 8},            /* body included, but not whole */
+        {46, 1},                /* 65540 variables */
+        {44, 5},                /* one more variable than there are */
+        {44, 3},                /* one less */
+        {50, 2},                /* first part of the body above its limit */
+        {48, 9},                /* first part shorter than what is there */
+        {52, 12},               /* script one byte shorter: no NUL behind it */
+        {76, 1},                /* reserved */
+        {80 + 4, 0},            /* a NUL inside the script */
+        {80 + 13, 'x'},         /* none behind it */
+        {126, 0},               /* REQUEST_METHOD becomes a variable without number and name */
         {126, WSGI_META_COUNT}, /* a number that does not exist */
-        {128, 1},        /* a number and a name */
+        {128, 1},               /* a number and a name */
     };
 
     (void)state;
@@ -631,15 +625,24 @@ static void test_request_limits(void **state)
         void (*change)(wsgi_request_t *request);
         int code;
     } cases[] = {
-        {set_unknown_flag, WSGI_E_INVALID},     {set_negative_length, WSGI_E_INVALID},
-        {set_short_length, WSGI_E_INVALID},     {set_included_in_part, WSGI_E_INVALID},
-        {set_included, WSGI_OK},                {set_included_of_unknown_length, WSGI_OK},
-        {set_unknown_number, WSGI_E_INVALID},   {set_no_name, WSGI_E_INVALID},
-        {set_longest_name, WSGI_OK},            {set_too_long_name, WSGI_E_TOO_LARGE},
-        {set_most_vars, WSGI_OK},               {set_too_many_vars, WSGI_E_TOO_LARGE},
-        {set_longest_first, WSGI_OK},           {set_too_long_first, WSGI_E_TOO_LARGE},
-        {set_largest_whole, WSGI_OK},           {set_too_large_whole, WSGI_E_TOO_LARGE},
-        {set_absurd_value, WSGI_E_TOO_LARGE},   {set_too_long_text, WSGI_E_TOO_LARGE},
+        {set_unknown_flag, WSGI_E_INVALID},
+        {set_negative_length, WSGI_E_INVALID},
+        {set_short_length, WSGI_E_INVALID},
+        {set_included_in_part, WSGI_E_INVALID},
+        {set_included, WSGI_OK},
+        {set_included_of_unknown_length, WSGI_OK},
+        {set_unknown_number, WSGI_E_INVALID},
+        {set_no_name, WSGI_E_INVALID},
+        {set_longest_name, WSGI_OK},
+        {set_too_long_name, WSGI_E_TOO_LARGE},
+        {set_most_vars, WSGI_OK},
+        {set_too_many_vars, WSGI_E_TOO_LARGE},
+        {set_longest_first, WSGI_OK},
+        {set_too_long_first, WSGI_E_TOO_LARGE},
+        {set_largest_whole, WSGI_OK},
+        {set_too_large_whole, WSGI_E_TOO_LARGE},
+        {set_absurd_value, WSGI_E_TOO_LARGE},
+        {set_too_long_text, WSGI_E_TOO_LARGE},
         {set_absurd_texts, WSGI_E_TOO_LARGE},
     };
 
@@ -741,13 +744,13 @@ static void test_head_of_a_hostile_daemon(void **state)
     }
     wsgi_wire_store_t store = {0};
     static const wsgi_bytes_t payloads[] = {
-        {"\x63\0\0\0\0\0\0\0", 8},                    /* status 99 */
-        {"\xe8\3\0\0\0\0\0\0", 8},                    /* status 1000 */
-        {"\xc8\0\1\0\0\0\0\0\n", 9},                  /* reason "\n" */
-        {"\xc8\0\1\0\0\0\0\0", 8},                    /* reason not there */
-        {"\xc8\0\0\0\0\0\0\1", 8},                    /* 16 million fields */
-        {"\xc8\0\0\0\1\0\0\0\1\0\1\0\0\0\0\0X", 17},  /* number and name */
-        {"\xc8\0\0\0\1\0\0\0\1\0\0\0\0\0\0\0", 16},   /* number without name */
+        {"\x63\0\0\0\0\0\0\0", 8},                   /* status 99 */
+        {"\xe8\3\0\0\0\0\0\0", 8},                   /* status 1000 */
+        {"\xc8\0\1\0\0\0\0\0\n", 9},                 /* reason "\n" */
+        {"\xc8\0\1\0\0\0\0\0", 8},                   /* reason not there */
+        {"\xc8\0\0\0\0\0\0\1", 8},                   /* 16 million fields */
+        {"\xc8\0\0\0\1\0\0\0\1\0\1\0\0\0\0\0X", 17}, /* number and name */
+        {"\xc8\0\0\0\1\0\0\0\1\0\0\0\0\0\0\0", 16},  /* number without name */
     };
     for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
         assert_int_equal(wsgi_wire_get_head(payloads[i], &store, &got), WSGI_E_PROTOCOL);

@@ -164,10 +164,8 @@ static void test_unknown_layout_is_refused(void **state)
 static void test_which_groups_may_serve(void **state)
 {
     static const bool may_serve[] = {
-        [WSGI_GROUP_STARTING] = true,
-        [WSGI_GROUP_READY] = true,
-        [WSGI_GROUP_FAILED] = false,
-        [WSGI_GROUP_STOPPING] = false,
+        [WSGI_GROUP_STARTING] = true,      [WSGI_GROUP_READY] = true,
+        [WSGI_GROUP_FAILED] = false,       [WSGI_GROUP_STOPPING] = false,
         [WSGI_GROUP_STOPPING + 1] = false, /* nonsense */
     };
     int fd = a_group(1);
