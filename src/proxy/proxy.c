@@ -49,7 +49,7 @@ static void drop_pair(wsgi_proxy_t *p)
 {
     wsgi_fd_close(&p->fd);
     wsgi_fd_close(&p->far_fd);
-    wsgi_answer_reset(p);
+    wsgi_download_reset(p);
     p->out_sent = 0;
     p->ready &= ~WSGI_READY_WORKER_READ;
     p->ready |= WSGI_READY_WORKER_WRITE;
@@ -157,8 +157,7 @@ static void refuse_late(wsgi_proxy_t *p)
 
 static void refuse_failed_group(wsgi_proxy_t *p)
 {
-    wsgi_proxy_fail(p, WSGI_E_REFUSED,
-                    "it cannot start; its lines in the error log tell why");
+    wsgi_proxy_fail(p, WSGI_E_REFUSED, "it cannot start; its lines in the error log tell why");
 }
 
 static void run_queue(wsgi_proxy_t *p)
@@ -186,8 +185,7 @@ static bool open_pair(wsgi_proxy_t *p)
         return true; /* the rendezvous was full the last time */
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        wsgi_proxy_fail(p, WSGI_E_IO,
-                        "no socket pair (%s); raise the limit of open files of httpd",
+        wsgi_proxy_fail(p, WSGI_E_IO, "no socket pair (%s); raise the limit of open files of httpd",
                         strerror(errno));
         return false;
     }
@@ -236,7 +234,7 @@ static wsgi_wait_t wait_connect(wsgi_proxy_t *p, int64_t now_us)
 static void run_sent(wsgi_proxy_t *p)
 {
     (void)wsgi_upload_flush(p);
-    wsgi_answer_step(p);
+    wsgi_download_step(p);
     if (p->state != WSGI_PROXY_SENT) {
         return;
     }
@@ -252,7 +250,7 @@ static short worker_events(const wsgi_proxy_t *p)
 {
     const bool has_more = p->out_sent < p->out.len;
 
-    return (short)((wsgi_answer_has_room(p) ? POLLIN : 0) | (has_more ? POLLOUT : 0));
+    return (short)((wsgi_download_has_room(p) ? POLLIN : 0) | (has_more ? POLLOUT : 0));
 }
 
 static wsgi_wait_t wait_sent(wsgi_proxy_t *p, int64_t now_us)
@@ -277,7 +275,7 @@ static void end_silence(wsgi_proxy_t *p)
 
 static void run_relay(wsgi_proxy_t *p)
 {
-    wsgi_answer_step(p);
+    wsgi_download_step(p);
     if (p->state == WSGI_PROXY_RELAY) {
         wsgi_upload_step(p);
     }
@@ -326,7 +324,7 @@ static wsgi_wait_t wait_relay(wsgi_proxy_t *p, int64_t now_us)
 
 static const struct {
     const char *name;
-    void (*run)(wsgi_proxy_t *p);                              /* NULL: at its end */
+    void (*run)(wsgi_proxy_t *p); /* NULL: at its end */
     wsgi_wait_t (*wait)(wsgi_proxy_t *p, int64_t now_us);
 } states[WSGI_PROXY_STATE_COUNT] = {
     [WSGI_PROXY_QUEUE] = {"QUEUE", run_queue, wait_queue},
@@ -364,7 +362,7 @@ void wsgi_proxy_start(wsgi_proxy_t *p, wsgi_link_t *link, wsgi_exchange_t *ex,
     p->worker_pid = 0;
     p->awaited = WSGI_PARTY_NONE;
     p->has_moved = false;
-    wsgi_answer_reset(p);
+    wsgi_download_reset(p);
     if (!wsgi_link_may_serve(link)) {
         refuse_failed_group(p);
     }

@@ -84,7 +84,7 @@ typedef struct wsgi_proxy {
     int64_t nap_us;     /* until the silent client is looked at again, */
     int64_t look_at_us; /* which is then */
 
-    /* from the worker (answer.c) */
+    /* from the worker (download.c) */
     wsgi_buffer_t in;
     size_t in_taken;   /* bytes at its front that are done with */
     size_t in_missing; /* at least so many more complete the first frame behind them */
@@ -99,7 +99,7 @@ typedef struct wsgi_proxy {
 
 /* What to wait for. No events = do not look at that side; both none = only the time counts. */
 typedef struct wsgi_wait {
-    bool is_for_place; /* wsgi_link_await() and nothing else */
+    bool is_for_place;                  /* wsgi_link_await() and nothing else */
     short worker_events, client_events; /* of poll(2) */
     int64_t until_us;
 } wsgi_wait_t;
@@ -157,12 +157,12 @@ void wsgi_upload_drop(wsgi_proxy_t *p);
 /* Is it the client's turn? */
 bool wsgi_upload_awaits_client(const wsgi_proxy_t *p);
 
-/* answer.c — frames of the worker */
+/* download.c — frames of the worker */
 
-void wsgi_answer_reset(wsgi_proxy_t *p);
+void wsgi_download_reset(wsgi_proxy_t *p);
 /* Takes what there is, after at most one look at the socket. */
-void wsgi_answer_step(wsgi_proxy_t *p);
+void wsgi_download_step(wsgi_proxy_t *p);
 /* Can the socket be looked at? */
-bool wsgi_answer_has_room(const wsgi_proxy_t *p);
+bool wsgi_download_has_room(const wsgi_proxy_t *p);
 
 #endif

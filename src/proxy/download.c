@@ -1,4 +1,4 @@
-/* proxy/answer.c — from the worker: frames, one function each. All that a worker sends is hostile
+/* proxy/download.c — from the worker: frames, one function each. All that a worker sends is hostile
  * until it has been checked here or in the codec.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -14,7 +14,7 @@
 
 #define BIT(name) WSGI_FRAME_BIT(WSGI_FRAME_##name)
 
-void wsgi_answer_reset(wsgi_proxy_t *p)
+void wsgi_download_reset(wsgi_proxy_t *p)
 {
     p->in.len = p->in_taken = p->in_missing = 0;
     p->allowed = BIT(HELLO) | BIT(GOAWAY);
@@ -115,7 +115,8 @@ static void take_head(wsgi_proxy_t *p, const wsgi_frame_t *frame)
     wsgi_head_t head;
     int code = wsgi_wire_get_head(frame->payload, &p->store, &head);
 
-    if (code == WSGI_OK && (!is_final(head.status) || find_length(&head, &p->answer_left) != WSGI_OK)) {
+    if (code == WSGI_OK &&
+        (!is_final(head.status) || find_length(&head, &p->answer_left) != WSGI_OK)) {
         code = WSGI_E_PROTOCOL;
     }
     if (code == WSGI_OK) {
@@ -322,7 +323,8 @@ static const struct take {
                           true},
     [WSGI_FRAME_GOAWAY] = {take_goaway, 0, 0, true},
     [WSGI_FRAME_CONTINUE] = {take_continue, 0, BIT(CONTINUE) | BIT(GOAWAY), true},
-    [WSGI_FRAME_HEAD] = {take_head, BIT(DATA) | BIT(FILE) | BIT(END), BIT(HEAD) | BIT(GOAWAY), true},
+    [WSGI_FRAME_HEAD] = {take_head, BIT(DATA) | BIT(FILE) | BIT(END), BIT(HEAD) | BIT(GOAWAY),
+                         true},
     [WSGI_FRAME_DATA] = {take_data, 0, 0, true},
     [WSGI_FRAME_FILE] = {take_file, 0, 0, true},
     [WSGI_FRAME_LOG] = {take_log, 0, 0, false},
@@ -382,7 +384,7 @@ static void take_frames(wsgi_proxy_t *p)
 
 /* Receiving. */
 
-bool wsgi_answer_has_room(const wsgi_proxy_t *p)
+bool wsgi_download_has_room(const wsgi_proxy_t *p)
 {
     return !p->is_held || (unread(p).len < WSGI_PROXY_IN_MOST && p->passed_fd < 0);
 }
@@ -486,12 +488,12 @@ static void receive(wsgi_proxy_t *p)
     }
 }
 
-void wsgi_answer_step(wsgi_proxy_t *p)
+void wsgi_download_step(wsgi_proxy_t *p)
 {
     if (p->is_held) {
         take_frames(p);
     }
-    if (is_open(p) && (p->ready & WSGI_READY_WORKER_READ) != 0 && wsgi_answer_has_room(p)) {
+    if (is_open(p) && (p->ready & WSGI_READY_WORKER_READ) != 0 && wsgi_download_has_room(p)) {
         receive(p);
     }
 }
