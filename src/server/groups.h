@@ -23,8 +23,7 @@ typedef struct wsgi_group {
     int64_t connect_timeout_us, socket_timeout_us; /* of the links to it */
 } wsgi_group_t;
 
-/* Is the program of this build's Python there, beside the module or in the configured directory?
- * For check_config. WSGI_OK, or WSGI_E_IO with the path and the cure. */
+/* Is the program of this build's Python there, beside the module? For check_config. WSGI_OK, or WSGI_E_IO with the path and the cure. */
 int wsgi_groups_check_program(wsgi_result_t *result);
 
 /* Makes the sockets and counters of a new generation and starts its supervisors. Call it in
@@ -34,6 +33,10 @@ int wsgi_groups_check_program(wsgi_result_t *result);
  * WSGI_OK, WSGI_E_IO, WSGI_E_NOMEM. */
 int wsgi_groups_parent_open(const wsgi_group_t *groups, unsigned count, apr_pool_t *pconf,
                             server_rec *main_server, wsgi_result_t *result);
+
+/* Starts again what could not be started, for lack of memory and the like. For the monitor hook,
+ * which httpd runs every ten seconds. */
+void wsgi_groups_parent_monitor(server_rec *main_server);
 
 /* Closes what is the parent's or another generation's, and opens a link to each group. */
 void wsgi_groups_child_init(apr_pool_t *pchild, server_rec *main_server);

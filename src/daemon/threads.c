@@ -1,0 +1,302 @@
+/* daemon/threads.c — the threads of a worker.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "threads.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "wsgi_runtime.h"
+
+typedef struct pool_thread {
+    wsgi_threads_t *threads;
+    pthread_t handle;
+    unsigned number;
+    wsgi_connection_t connection;
+} pool_thread_t;
+
+struct wsgi_threads {
+    const wsgi_threads_settings_t *settings;
+    int epoll_fd, wake_fd;
+    _Atomic bool is_stopping, is_forgotten;
+    _Atomic bool is_short; /* a thread could not be created; said once */
+    _Atomic int idle; /* waiting in the epoll set, or about to */
+    pthread_mutex_t lock;
+    _Atomic unsigned count; /* written with lock held */
+    pool_thread_t **members; /* the first `count` stay for good; the rest guarded by lock */
+};
+
+/* --- the rendezvous -------------------------------------------------------------------------- */
+
+/* Level-triggered and one-shot: of a worker one thread wakes per arrival, and a worker that dies
+ * between waking and taking leaves the message to the others. EPOLLEXCLUSIVE loses it. */
+static int arm(const wsgi_threads_t *threads, int operation)
+{
+    struct epoll_event event = {
+        .events = EPOLLIN | EPOLLONESHOT,
+        .data.fd = threads->settings->rendezvous_fd,
+    };
+
+    return epoll_ctl(threads->epoll_fd, operation, threads->settings->rendezvous_fd, &event);
+}
+
+static void tell(const wsgi_threads_t *threads, enum wsgi_worker_event event)
+{
+    const unsigned char byte = (unsigned char)event;
+
+    if (write(threads->settings->event_fd, &byte, 1) < 0) {
+        return; /* full: the main thread has plenty to read already */
+    }
+}
+
+static int passed_descriptor(struct msghdr *message)
+{
+    const struct cmsghdr *cmsg = CMSG_FIRSTHDR(message);
+    int fd = -1;
+
+    if (cmsg != NULL && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS
+        && cmsg->cmsg_len == CMSG_LEN(sizeof(int))) {
+        memcpy(&fd, CMSG_DATA(cmsg), sizeof(int));
+    }
+    return fd;
+}
+
+/* Room for one descriptor exactly: the kernel closes what more there is. The bytes received: 0 is
+ * the end of file, -1 an error. */
+static ssize_t receive_descriptor(int rendezvous_fd, int *fd)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    char byte;
+    struct iovec piece = {&byte, 1};
+    struct msghdr message = {
+        .msg_iov = &piece,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = CMSG_LEN(sizeof(int)),
+    };
+    ssize_t got = recvmsg(rendezvous_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    *fd = got > 0 ? passed_descriptor(&message) : -1;
+    return got;
+}
+
+/* The connection of the next caller, or -1: none there, or none will ever come. */
+static int take(const wsgi_threads_t *threads)
+{
+    int fd;
+    ssize_t got = receive_descriptor(threads->settings->rendezvous_fd, &fd);
+
+    if (got == 0) {
+        tell(threads, WSGI_EVENT_CALLERS_GONE);
+        return -1;
+    }
+    arm(threads, EPOLL_CTL_MOD);
+    if (got > 0 && fd < 0) {
+        wsgi_log(WSGI_LOG_ERR,
+                 WSGI_ID(1406) "[%s] turned a caller away, as its connection could not be received: "
+                 "the limit of open files is reached; raise it, or look for a leak in the "
+                 "application", threads->settings->connection->group);
+    }
+    return fd;
+}
+
+/* --- the life of a thread -------------------------------------------------------------------- */
+
+static void *run_pool_thread(void *data);
+
+static int add_thread_locked(wsgi_threads_t *threads)
+{
+    pool_thread_t *member = calloc(1, sizeof(*member));
+    int error;
+
+    if (member == NULL) {
+        return ENOMEM;
+    }
+    member->threads = threads;
+    member->number = threads->count;
+    wsgi_connection_init(&member->connection, threads->settings->connection);
+    threads->members[threads->count] = member;
+    threads->idle++;
+    error = pthread_create(&member->handle, NULL, run_pool_thread, member);
+    if (error != 0) {
+        threads->idle--;
+        free(member);
+        return error;
+    }
+    threads->count++;
+    return 0;
+}
+
+/* Keeps one thread waiting while there may be more: the one that took a request sees to it. */
+static void add_thread_if_none_waits(wsgi_threads_t *threads)
+{
+    const unsigned max = threads->settings->max_threads;
+    int error = 0;
+
+    if (threads->idle > 0 || threads->count >= max) {
+        return;
+    }
+    pthread_mutex_lock(&threads->lock);
+    if (threads->idle == 0 && threads->count < max && !threads->is_stopping) {
+        error = add_thread_locked(threads);
+    }
+    pthread_mutex_unlock(&threads->lock);
+    if (error != 0 && !atomic_exchange(&threads->is_short, true)) {
+        wsgi_log(WSGI_LOG_WARNING,
+                 WSGI_ID(1405) "[%s] goes on with %u of %u threads: one more cannot be created "
+                 "(%s); lower threads= or raise the limits of memory and processes",
+                 threads->settings->connection->group, (unsigned)threads->count, max,
+                 strerror(error));
+    }
+}
+
+static void serve(pool_thread_t *self, int fd)
+{
+    wsgi_threads_t *threads = self->threads;
+
+    threads->idle--;
+    add_thread_if_none_waits(threads);
+    if (wsgi_connection_serve(&self->connection, fd) == WSGI_SERVED_RETIRE) {
+        tell(threads, WSGI_EVENT_RETIRE);
+    }
+    threads->idle++;
+}
+
+/* Waits for the rendezvous to be ready. False: there is nothing more to wait for. */
+static bool wait_for_caller(const wsgi_threads_t *threads)
+{
+    struct epoll_event event;
+    int ready;
+
+    do {
+        ready = epoll_wait(threads->epoll_fd, &event, 1, -1);
+    } while (ready < 0 && errno == EINTR && !threads->is_forgotten);
+    return ready > 0 && !threads->is_stopping;
+}
+
+static void *run_pool_thread(void *data)
+{
+    pool_thread_t *self = data;
+    wsgi_threads_t *threads = self->threads;
+    char name[16];
+
+    snprintf(name, sizeof(name), "wsgi:%u", self->number + 1);
+    pthread_setname_np(pthread_self(), name);
+    while (wait_for_caller(threads)) {
+        int fd = take(threads);
+        if (fd >= 0) {
+            serve(self, fd);
+        }
+    }
+    if (threads->is_forgotten) {
+        _exit(EXIT_FAILURE); /* a fork of the application that returned into its caller */
+    }
+    wsgi_runtime_thread_end();
+    wsgi_connection_free(&self->connection);
+    return NULL;
+}
+
+/* --- the pool -------------------------------------------------------------------------------- */
+
+static int open_descriptors(wsgi_threads_t *threads)
+{
+    struct epoll_event wake = {.events = EPOLLIN};
+
+    threads->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    threads->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    wake.data.fd = threads->wake_fd;
+    if (threads->epoll_fd < 0 || threads->wake_fd < 0
+        || epoll_ctl(threads->epoll_fd, EPOLL_CTL_ADD, threads->wake_fd, &wake) != 0
+        || arm(threads, EPOLL_CTL_ADD) != 0) {
+        return errno;
+    }
+    return 0;
+}
+
+static int start(wsgi_threads_t *threads)
+{
+    int error = threads->members == NULL ? ENOMEM : open_descriptors(threads);
+
+    if (error == 0) {
+        pthread_mutex_lock(&threads->lock);
+        error = add_thread_locked(threads);
+        pthread_mutex_unlock(&threads->lock);
+    }
+    return error;
+}
+
+wsgi_threads_t *wsgi_threads_open(const wsgi_threads_settings_t *settings, wsgi_result_t *result)
+{
+    wsgi_threads_t *threads = calloc(1, sizeof(*threads));
+    int error;
+
+    if (threads == NULL) {
+        wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
+        return NULL;
+    }
+    threads->settings = settings;
+    threads->epoll_fd = threads->wake_fd = -1;
+    pthread_mutex_init(&threads->lock, NULL);
+    threads->members = calloc(settings->max_threads, sizeof(*threads->members));
+    error = start(threads);
+    if (error != 0) {
+        wsgi_fail(result, WSGI_E_IO, "cannot start the worker's threads (%s): raise its limits of "
+                  "open files, memory and processes", strerror(error));
+        wsgi_threads_free(threads);
+        return NULL;
+    }
+    return threads;
+}
+
+void wsgi_threads_stop(wsgi_threads_t *threads)
+{
+    const uint64_t one = 1;
+    unsigned count;
+
+    pthread_mutex_lock(&threads->lock);
+    threads->is_stopping = true;
+    count = threads->count;
+    pthread_mutex_unlock(&threads->lock);
+    epoll_ctl(threads->epoll_fd, EPOLL_CTL_DEL, threads->settings->rendezvous_fd, NULL);
+    if (write(threads->wake_fd, &one, sizeof(one)) < 0) {
+        wsgi_assert_failed("eventfd takes a number", __FILE__, __LINE__);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        pthread_join(threads->members[i]->handle, NULL);
+    }
+}
+
+void wsgi_threads_free(wsgi_threads_t *threads)
+{
+    for (unsigned i = 0; i < threads->count; i++) {
+        free(threads->members[i]);
+    }
+    free(threads->members);
+    wsgi_fd_close(&threads->epoll_fd);
+    wsgi_fd_close(&threads->wake_fd);
+    pthread_mutex_destroy(&threads->lock);
+    free(threads);
+}
+
+void wsgi_threads_forget(wsgi_threads_t *threads)
+{
+    const unsigned count = threads->count;
+
+    threads->is_forgotten = true;
+    for (unsigned i = 0; i < count; i++) {
+        int fd = atomic_exchange(&threads->members[i]->connection.fd, -1);
+        wsgi_fd_close(&fd);
+    }
+    wsgi_fd_close(&threads->epoll_fd);
+    wsgi_fd_close(&threads->wake_fd);
+}

@@ -1,0 +1,248 @@
+/* daemon/worker.c — a worker: starts Python and the pool of threads, waits for the word to end,
+ * and ends in order.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "threads.h"
+#include "wsgi_runtime.h"
+
+#define SOCKET_TIMEOUT_US INT64_C(300000000) /* silence of an httpd child: httpd ends it sooner */
+
+typedef struct worker {
+    const wsgi_worker_settings_t *settings;
+    const wsgi_group_settings_t *group;
+    wsgi_connection_settings_t connection;
+    wsgi_threads_settings_t pool;
+    wsgi_threads_t *threads;
+    int event_read_fd, event_write_fd; /* signals and wsgi_worker_event, one byte each */
+    int rendezvous_fd;
+} worker_t;
+
+/* Handlers of signals and forks have no argument. */
+static worker_t *wsgi_the_worker;
+
+/* --- signals and forks ----------------------------------------------------------------------- */
+
+static void on_signal(int number)
+{
+    const unsigned char byte = (unsigned char)number;
+    int saved = errno;
+
+    if (write(wsgi_the_worker->event_write_fd, &byte, 1) < 0) {
+        errno = 0; /* full: what is in it ends the process as well */
+    }
+    errno = saved;
+}
+
+/* A handler rather than SIG_IGN or a mask: the application's subprocesses would inherit those. */
+static void set_handlers(void (*handler)(int))
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP};
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        sigaction(numbers[i], &action, NULL);
+    }
+}
+
+/* In the child, async-signal-safe calls only. With our handlers left in place nobody could end it
+ * by SIGTERM, as multiprocessing does. */
+static void on_fork_in_child(void)
+{
+    worker_t *worker = wsgi_the_worker;
+
+    set_handlers(SIG_DFL);
+    wsgi_threads_forget(worker->threads);
+    wsgi_fd_close(&worker->event_read_fd);
+    wsgi_fd_close(&worker->event_write_fd);
+    wsgi_fd_close(&worker->rendezvous_fd);
+    close(worker->settings->notice_fd);
+}
+
+/* --- start ----------------------------------------------------------------------------------- */
+
+static void tell_supervisor(const worker_t *worker, enum wsgi_notice_what what)
+{
+    const wsgi_notice_t notice = {
+        .slot = worker->settings->slot,
+        .generation = worker->connection.hello.generation,
+        .what = what,
+    };
+
+    if (write(worker->settings->notice_fd, &notice, sizeof(notice)) < 0) {
+        wsgi_log(WSGI_LOG_INFO, "[%s] the supervisor does not listen: %s", worker->group->name,
+                 strerror(errno));
+    }
+}
+
+static int open_events(worker_t *worker, wsgi_result_t *result)
+{
+    int fds[2];
+
+    if (pipe2(fds, O_CLOEXEC) != 0 || fcntl(fds[1], F_SETFL, O_NONBLOCK) != 0) {
+        return wsgi_fail(result, WSGI_E_IO, "cannot make a pipe (%s): raise the limit of open "
+                         "files", strerror(errno));
+    }
+    worker->event_read_fd = fds[0];
+    worker->event_write_fd = fds[1];
+    wsgi_the_worker = worker;
+    set_handlers(on_signal);
+    return WSGI_OK;
+}
+
+static int start_python(worker_t *worker, wsgi_result_t *result)
+{
+    const wsgi_group_settings_t *group = worker->group;
+    const wsgi_runtime_settings_t runtime = {
+        .python_home = group->python_home,
+        .python_path = group->python_path,
+        .home = group->home,
+        .process_group = group->name,
+        .server_description = group->server_description,
+        .server_version = (int)group->server_version,
+        .processes = (int)group->processes,
+        .threads = (int)group->threads,
+        .is_multiprocess = group->is_multiprocess != 0,
+        .is_multithread = group->threads != 1,
+    };
+
+    return wsgi_runtime_start(&runtime, result);
+}
+
+static int start_threads(worker_t *worker, wsgi_result_t *result)
+{
+    worker->pool = (wsgi_threads_settings_t){
+        .max_threads = (unsigned)worker->group->threads,
+        .rendezvous_fd = worker->rendezvous_fd,
+        .event_fd = worker->event_write_fd,
+        .connection = &worker->connection,
+    };
+    worker->threads = wsgi_threads_open(&worker->pool, result);
+    if (worker->threads == NULL) {
+        return result->code;
+    }
+    return pthread_atfork(NULL, NULL, on_fork_in_child) == 0
+               ? WSGI_OK
+               : wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
+}
+
+static int start(worker_t *worker, wsgi_result_t *result)
+{
+    static int (*const steps[])(worker_t *, wsgi_result_t *) = {
+        open_events,
+        start_python,
+        start_threads,
+    };
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        int status = steps[i](worker, result);
+        if (status != WSGI_OK) {
+            return status;
+        }
+    }
+    return WSGI_OK;
+}
+
+static void set_title(const worker_t *worker)
+{
+    char title[256];
+
+    snprintf(title, sizeof(title), "(wsgi:%s)", worker->group->name);
+    wsgi_title_set(&worker->settings->process->title,
+                   worker->group->display_name[0] != '\0' ? worker->group->display_name : title);
+}
+
+/* --- end ------------------------------------------------------------------------------------- */
+
+/* The status to exit with, once an event says so. */
+static enum wsgi_exit wait_for_end(const worker_t *worker)
+{
+    for (;;) {
+        unsigned char event;
+        ssize_t got = read(worker->event_read_fd, &event, 1);
+        if (got < 0 && errno != EINTR) {
+            return WSGI_EXIT_SYSTEM;
+        }
+        if (got != 1 || event == SIGHUP || event == SIGUSR2) {
+            continue; /* signals that are the application's, not ours */
+        }
+        return event == WSGI_EVENT_RETIRE ? WSGI_EXIT_RETIRED : WSGI_EXIT_OK;
+    }
+}
+
+/* The supervisor kills what takes longer than shutdown-timeout. This is for the time when it is
+ * dead itself; nothing that the application does to signals or its alarm can hold it off. */
+static void limit_end(const worker_t *worker)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+    struct itimerspec limit = {.it_value.tv_sec = (time_t)worker->group->shutdown_timeout_s + 1};
+    timer_t timer;
+
+    if (worker->group->shutdown_timeout_s > 0
+        && timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) {
+        timer_settime(timer, 0, &limit, NULL);
+    }
+}
+
+static void end(const worker_t *worker)
+{
+    limit_end(worker);
+    tell_supervisor(worker, WSGI_NOTICE_RETIRING);
+    wsgi_threads_stop(worker->threads);
+    wsgi_runtime_stop();
+    fflush(NULL);
+}
+
+static void describe_connections(worker_t *worker)
+{
+    const wsgi_worker_settings_t *settings = worker->settings;
+    wsgi_worker_row_t *row = &settings->process->counters->rows[settings->slot];
+
+    worker->connection = (wsgi_connection_settings_t){
+        .group = worker->group->name,
+        .row = row,
+        .hello = {WSGI_WIRE_VERSION, settings->slot, row->generation},
+        .socket_timeout_us = SOCKET_TIMEOUT_US,
+    };
+}
+
+void wsgi_worker_run(const wsgi_worker_settings_t *settings)
+{
+    worker_t worker = {
+        .settings = settings,
+        .group = &settings->process->settings,
+        .event_read_fd = -1,
+        .event_write_fd = -1,
+        .rendezvous_fd = WSGI_FD_RENDEZVOUS,
+    };
+    wsgi_result_t result = {0};
+    enum wsgi_exit status;
+
+    wsgi_signals_reset();
+    if (!wsgi_process_follow_parent(settings->supervisor_pid)) {
+        _exit(WSGI_EXIT_OK);
+    }
+    set_title(&worker);
+    describe_connections(&worker);
+    if (start(&worker, &result) != WSGI_OK) {
+        wsgi_log(WSGI_LOG_CRIT, WSGI_ID(1404) "[%s] cannot start, requests get 503: %s",
+                 worker.group->name, result.detail);
+        _exit(WSGI_EXIT_UNABLE);
+    }
+    tell_supervisor(&worker, WSGI_NOTICE_READY);
+    status = wait_for_end(&worker);
+    wsgi_log(WSGI_LOG_INFO, "[%s] ends in order", worker.group->name);
+    end(&worker);
+    _exit(status);
+}
