@@ -43,14 +43,14 @@ static inline void wsgi_reader_spoil(wsgi_reader_t *in)
 }
 
 /* The next len bytes, in place; empty where there are fewer. */
-static inline wsgi_bytes_t wsgi_read_bytes(wsgi_reader_t *in, size_t len)
+static inline wsgi_bytes_t wsgi_read_bytes(wsgi_reader_t *in, uint64_t len)
 {
     if (__builtin_expect(len > wsgi_reader_left(in), 0)) {
         wsgi_reader_spoil(in);
         len = 0;
     }
-    const wsgi_bytes_t bytes = {in->at, len};
-    in->at += len;
+    const wsgi_bytes_t bytes = {in->at, (size_t)len};
+    in->at += bytes.len;
     return bytes;
 }
 

@@ -61,31 +61,31 @@ unsigned wsgi_meta_find(const char *name, size_t len)
     return is_it ? number : WSGI_META_NONE;
 }
 
-static bool is_letter(unsigned char c)
-{
-    return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
-}
-
-/* The byte of a key for a byte of a field's name; 0 where such a field is dropped. */
-static char key_byte(unsigned char c)
-{
-    if (is_letter(c)) {
-        return (char)(c & ~0x20);
-    }
-    if (c == '-') {
-        return '_';
-    }
-    return c >= '0' && c <= '9' ? (char)c : 0;
-}
+/* The byte of a key for a byte of a field's name; 0: a field with such a name is dropped. */
+static const char key_bytes[UINT8_MAX + 1] = {
+#define SAME(c)            [c] = c
+#define BOTH(upper, lower) [upper] = upper, [lower] = upper
+    ['-'] = '_',    SAME('0'),      SAME('1'),      SAME('2'),      SAME('3'),      SAME('4'),
+    SAME('5'),      SAME('6'),      SAME('7'),      SAME('8'),      SAME('9'),      BOTH('A', 'a'),
+    BOTH('B', 'b'), BOTH('C', 'c'), BOTH('D', 'd'), BOTH('E', 'e'), BOTH('F', 'f'), BOTH('G', 'g'),
+    BOTH('H', 'h'), BOTH('I', 'i'), BOTH('J', 'j'), BOTH('K', 'k'), BOTH('L', 'l'), BOTH('M', 'm'),
+    BOTH('N', 'n'), BOTH('O', 'o'), BOTH('P', 'p'), BOTH('Q', 'q'), BOTH('R', 'r'), BOTH('S', 's'),
+    BOTH('T', 't'), BOTH('U', 'u'), BOTH('V', 'v'), BOTH('W', 'w'), BOTH('X', 'x'), BOTH('Y', 'y'),
+    BOTH('Z', 'z'),
+#undef SAME
+#undef BOTH
+};
 
 size_t wsgi_meta_key_from_field(const char *field, size_t len, char *key)
 {
     memcpy(key, PREFIX, PREFIX_BYTES);
     for (size_t i = 0; i < len; i++) {
-        key[PREFIX_BYTES + i] = key_byte((unsigned char)field[i]);
-        if (key[PREFIX_BYTES + i] == 0) {
+        const char byte = key_bytes[(unsigned char)field[i]];
+
+        if (byte == 0) {
             return 0;
         }
+        key[PREFIX_BYTES + i] = byte;
     }
     return len > 0 ? PREFIX_BYTES + len : 0;
 }
@@ -97,10 +97,12 @@ unsigned wsgi_meta_find_field(const char *field, size_t len)
     if (len > sizeof(key) - PREFIX_BYTES || wsgi_meta_key_from_field(field, len, key) == 0) {
         return WSGI_META_NONE;
     }
+    const unsigned number = wsgi_meta_find(key, PREFIX_BYTES + len);
+    if (number != WSGI_META_NONE) {
+        return number;
+    }
     /* RFC 3875 gives these two, and only these, a key without the prefix. */
     const unsigned bare = wsgi_meta_find(key + PREFIX_BYTES, len);
-    if (bare == WSGI_META_CONTENT_TYPE || bare == WSGI_META_CONTENT_LENGTH) {
-        return bare;
-    }
-    return wsgi_meta_find(key, PREFIX_BYTES + len);
+    const bool is_content = bare == WSGI_META_CONTENT_TYPE || bare == WSGI_META_CONTENT_LENGTH;
+    return is_content ? bare : WSGI_META_NONE;
 }

@@ -195,11 +195,11 @@ static inline uint64_t countable(size_t len)
     return len <= UINT32_MAX ? len : UINT32_MAX;
 }
 
-/* Pairs: a name or number with a value. */
+/* Pairs: a number or a name, and a value. */
 
-static inline uint64_t pair_bytes(wsgi_bytes_t name, wsgi_bytes_t value)
+static inline uint64_t pair_bytes(size_t name_len, size_t value_len)
 {
-    return sizeof(struct pair_header) + countable(name.len) + countable(value.len);
+    return sizeof(struct pair_header) + countable(name_len) + countable(value_len);
 }
 
 static inline char *write_pair(char *at, uint32_t number, wsgi_bytes_t name, wsgi_bytes_t value)
@@ -215,18 +215,24 @@ static inline char *write_pair(char *at, uint32_t number, wsgi_bytes_t name, wsg
     return wsgi_write_bytes(at, value);
 }
 
-/* A number or a name, never both, never none. */
+/* A number or a name, never both, never none; zeros where the reader is or goes bad. */
 static inline void read_pair(wsgi_reader_t *in, wsgi_var_t *pair)
 {
     struct pair_header header;
 
     wsgi_read_copy(in, &header, sizeof(header));
-    pair->number = le16toh(header.number);
-    pair->name = wsgi_read_bytes(in, le16toh(header.name_len));
-    pair->value = wsgi_read_bytes(in, le32toh(header.value_len));
-    if ((pair->number == 0) == (pair->name.len == 0)) {
+    const uint32_t number = le16toh(header.number);
+    const uint32_t name_len = le16toh(header.name_len);
+    const uint32_t value_len = le32toh(header.value_len);
+    const char *texts = wsgi_read_bytes(in, (uint64_t)name_len + value_len).data;
+    if (__builtin_expect(in->is_bad || (number == 0) == (name_len == 0), 0)) {
         wsgi_reader_spoil(in);
+        *pair = (wsgi_var_t){0};
+        return;
     }
+    pair->number = number;
+    pair->name = (wsgi_bytes_t){texts, name_len};
+    pair->value = (wsgi_bytes_t){texts + name_len, value_len};
 }
 
 /* REQUEST */
@@ -247,17 +253,18 @@ static bool is_legal_request(const wsgi_request_t *request)
            (length == WSGI_BODY_UNKNOWN || first == length || (first < length && !is_included));
 }
 
-static bool is_legal_var(const wsgi_var_t *var)
+static inline bool is_legal_var(const wsgi_var_t *var)
 {
     return var->number == 0 ? var->name.len > 0 : var->number < WSGI_META_COUNT;
 }
 
-static wsgi_bytes_t name_on_wire(const wsgi_var_t *var)
+/* The name of a well-known variable stays at home. */
+static inline size_t name_len_on_wire(const wsgi_var_t *var)
 {
-    return var->number == 0 ? var->name : WSGI_LITERAL("");
+    return var->number == 0 ? var->name.len : 0;
 }
 
-/* Bytes of the payload, or an error: nothing is written before the whole is known to fit. */
+/* Bytes of the payload, or an error: the whole is measured first, then written without a check. */
 static int64_t measure_request(const wsgi_request_t *request)
 {
     uint64_t sum = sizeof(struct request_header) + TEXT_COUNT + countable(request->body_first.len);
@@ -273,14 +280,15 @@ static int64_t measure_request(const wsgi_request_t *request)
     }
     for (size_t i = 0; i < request->var_count; i++) {
         const wsgi_var_t *var = &request->vars[i];
+        const size_t name_len = name_len_on_wire(var);
 
         if (!is_legal_var(var)) {
             return WSGI_E_INVALID;
         }
-        sum += pair_bytes(name_on_wire(var), var->value);
-        if (sum > WSGI_WIRE_REQUEST_MAX || name_on_wire(var).len > UINT16_MAX) {
+        if (name_len > UINT16_MAX) {
             return WSGI_E_TOO_LARGE;
         }
+        sum += pair_bytes(name_len, var->value.len);
     }
     return (int64_t)sum;
 }
@@ -320,8 +328,9 @@ int wsgi_wire_put_request(wsgi_buffer_t *out, uint8_t flags, const wsgi_request_
     }
     for (size_t i = 0; i < request->var_count; i++) {
         const wsgi_var_t *var = &request->vars[i];
+        const wsgi_bytes_t name = {var->name.data, name_len_on_wire(var)};
 
-        at = write_pair(at, var->number, name_on_wire(var), var->value);
+        at = write_pair(at, var->number, name, var->value);
     }
     wsgi_write_bytes(at, request->body_first);
     return WSGI_OK;
@@ -398,10 +407,10 @@ static int64_t measure_head(const wsgi_head_t *head)
     for (size_t i = 0; i < head->field_count; i++) {
         const wsgi_field_t *field = &head->fields[i];
 
-        sum += pair_bytes(field->name, field->value);
-        if (sum > WSGI_WIRE_HEAD_MAX || field->name.len > UINT16_MAX) {
+        if (field->name.len > UINT16_MAX) {
             return WSGI_E_TOO_LARGE;
         }
+        sum += pair_bytes(field->name.len, field->value.len);
     }
     return (int64_t)sum;
 }
