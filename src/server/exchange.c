@@ -1,0 +1,460 @@
+/* server/exchange.c — the verbs of an exchange over a request_rec: the request body from httpd's
+ * input filters, the answer into its output filters.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "exchange.h"
+
+#include "apr_portable.h"
+#include "util_filter.h"
+
+#include "wsgi_field.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define FILE_BLOCK_BYTES (64u << 10)
+
+static wsgi_httpd_exchange_t *of(wsgi_exchange_t *ex)
+{
+    return (wsgi_httpd_exchange_t *)ex;
+}
+
+/* ---- request body ---- */
+
+/* What is left of a body that cannot be read on is no beginning of a next request. */
+static int fail_read(wsgi_httpd_exchange_t *x, apr_status_t rv)
+{
+    x->r->connection->keepalive = AP_CONN_CLOSE;
+    x->read_status = ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
+    if (x->read_status == HTTP_REQUEST_ENTITY_TOO_LARGE) {
+        x->read_error = WSGI_E_TOO_LARGE;
+    }
+    else if (x->read_status == HTTP_REQUEST_TIME_OUT) {
+        x->read_error = WSGI_E_TIMEOUT;
+    }
+    else if (rv == APR_INCOMPLETE || APR_STATUS_IS_EOF(rv)) {
+        x->read_error = WSGI_E_SHORT;
+    }
+    else if (x->r->connection->aborted || APR_STATUS_IS_ECONNRESET(rv)
+             || APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_EPIPE(rv)) {
+        x->read_error = WSGI_E_GONE;
+    }
+    else {
+        x->read_error = WSGI_E_IO;
+    }
+    return x->read_error;
+}
+
+/* Asks the filters for more; the brigade is empty before. */
+static int fetch(wsgi_httpd_exchange_t *x, size_t len, enum wsgi_read_mode mode)
+{
+    request_rec *r = x->r;
+    if (x->in == NULL) {
+        x->in = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    }
+    apr_read_type_e block = mode == WSGI_READ_BLOCK ? APR_BLOCK_READ : APR_NONBLOCK_READ;
+    apr_status_t rv = ap_get_brigade(r->input_filters, x->in, AP_MODE_READBYTES, block,
+                                     (apr_off_t)len);
+    bool has_nothing = rv == APR_SUCCESS && APR_BRIGADE_EMPTY(x->in);
+    if (mode == WSGI_READ_NONBLOCK && (has_nothing || APR_STATUS_IS_EAGAIN(rv))) {
+        return WSGI_E_AGAIN;
+    }
+    if (rv != APR_SUCCESS || has_nothing) {
+        return fail_read(x, has_nothing ? APR_ECONNABORTED : rv);
+    }
+    return WSGI_OK;
+}
+
+/* Moves bytes of the first bucket to data: how many, or an error; the end of the body gives 0. */
+static ssize_t take_from_bucket(wsgi_httpd_exchange_t *x, char *data, size_t len)
+{
+    apr_bucket *bucket = APR_BRIGADE_FIRST(x->in);
+    const char *bytes;
+    apr_size_t count = 0;
+    if (APR_BUCKET_IS_METADATA(bucket)) {
+        x->is_read_to_end |= APR_BUCKET_IS_EOS(bucket);
+    }
+    else {
+        apr_status_t rv = apr_bucket_read(bucket, &bytes, &count, APR_BLOCK_READ);
+        if (rv != APR_SUCCESS) {
+            return fail_read(x, rv);
+        }
+        if (count > len) {
+            apr_bucket_split(bucket, len);
+            count = len;
+        }
+        memcpy(data, bytes, count);
+    }
+    apr_bucket_delete(bucket);
+    return (ssize_t)count;
+}
+
+static ssize_t take(wsgi_httpd_exchange_t *x, char *data, size_t len)
+{
+    size_t total = 0;
+    while (total < len && !x->is_read_to_end && !APR_BRIGADE_EMPTY(x->in)) {
+        ssize_t count = take_from_bucket(x, data + total, len - total);
+        if (count < 0) {
+            return total > 0 ? (ssize_t)total : count;
+        }
+        total += (size_t)count;
+    }
+    return (ssize_t)total;
+}
+
+static ssize_t read_body(wsgi_exchange_t *ex, void *data, size_t len, enum wsgi_read_mode mode)
+{
+    wsgi_httpd_exchange_t *x = of(ex);
+    ssize_t count = 0;
+    while (count == 0 && len > 0 && x->read_error == WSGI_OK && !x->is_read_to_end) {
+        if (x->in == NULL || APR_BRIGADE_EMPTY(x->in)) {
+            int error = fetch(x, len, mode);
+            if (error < 0) {
+                return error;
+            }
+        }
+        count = take(x, data, len);
+    }
+    if (count == 0) {
+        return x->read_error;
+    }
+    ex->bytes_in += count > 0 ? (uint64_t)count : 0;
+    return count;
+}
+
+/* ---- response head ---- */
+
+static size_t count_bytes(const wsgi_head_t *head)
+{
+    size_t total = head->reason.len + 1;
+    for (size_t i = 0; i < head->field_count; i++) {
+        total += head->fields[i].name.len + head->fields[i].value.len + 2;
+    }
+    return total;
+}
+
+/* Copies bytes and a NUL to *to and moves it on. */
+static wsgi_bytes_t keep(char **to, wsgi_bytes_t bytes)
+{
+    wsgi_bytes_t copy = {*to, bytes.len};
+    memcpy(*to, bytes.data == NULL ? "" : bytes.data, bytes.len);
+    (*to)[bytes.len] = '\0';
+    *to += bytes.len + 1;
+    return copy;
+}
+
+/* Kept aside until the first byte leaves, since a later head may replace it. Texts of the copy end
+ * in NUL, as httpd's tables want them. */
+static int send_head(wsgi_exchange_t *ex, const wsgi_head_t *head)
+{
+    wsgi_httpd_exchange_t *x = of(ex);
+    if (x->is_committed) {
+        return WSGI_E_INVALID;
+    }
+    size_t fields_bytes = head->field_count * sizeof *head->fields;
+    wsgi_head_t *copy = apr_palloc(x->r->pool, sizeof *copy + fields_bytes + count_bytes(head));
+    wsgi_field_t *fields = (wsgi_field_t *)(copy + 1);
+    char *to = (char *)fields + fields_bytes;
+    for (size_t i = 0; i < head->field_count; i++) {
+        fields[i].name = keep(&to, head->fields[i].name);
+        fields[i].value = keep(&to, head->fields[i].value);
+    }
+    *copy = (wsgi_head_t){head->status, keep(&to, head->reason), fields, head->field_count};
+    x->head = copy;
+    return WSGI_OK;
+}
+
+static void apply_content_type(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
+{
+    ap_set_content_type(x->r, field->value.data);
+}
+
+static void apply_last(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
+{
+    apr_table_setn(x->r->headers_out, field->name.data, field->value.data);
+}
+
+static void apply_content_length(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
+{
+    int64_t length;
+    if (wsgi_length_parse(field->value.data, field->value.len, &length) == WSGI_OK) {
+        x->announced = length;
+        ap_set_content_length(x->r, length);
+    }
+}
+
+/* Of fields, only those of the error table survive an ErrorDocument. */
+static void apply_www_authenticate(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
+{
+    apr_table_addn(x->r->err_headers_out, field->name.data, field->value.data);
+}
+
+static const struct {
+    wsgi_bytes_t name;
+    void (*apply)(wsgi_httpd_exchange_t *x, const wsgi_field_t *field);
+} special_fields[] = {
+#define SPECIAL(name, apply) {{name, sizeof(name) - 1}, apply}
+    SPECIAL("Content-Type", apply_content_type),
+    SPECIAL("Content-Length", apply_content_length),
+    SPECIAL("Content-Range", apply_last),
+    SPECIAL("Location", apply_last),
+    SPECIAL("Transfer-Encoding", apply_last),
+    SPECIAL("WWW-Authenticate", apply_www_authenticate),
+#undef SPECIAL
+};
+
+static void apply_field(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
+{
+    for (size_t i = 0; i < sizeof special_fields / sizeof *special_fields; i++) {
+        if (wsgi_bytes_equal_nocase(field->name, special_fields[i].name)) {
+            special_fields[i].apply(x, field);
+            return;
+        }
+    }
+    apr_table_addn(x->r->headers_out, field->name.data, field->value.data);
+}
+
+/* httpd's own line serves where it says the same: that is most answers, and costs nothing. */
+static void apply_status(request_rec *r, const wsgi_head_t *head)
+{
+    const char *standard = ap_get_status_line((int)head->status);
+    r->status = (int)head->status;
+    if (strtol(standard, NULL, 10) != r->status || strcmp(standard + 4, head->reason.data) != 0) {
+        r->status_line = apr_psprintf(r->pool, "%03d %s", r->status, head->reason.data);
+    }
+}
+
+static void commit_head(wsgi_httpd_exchange_t *x)
+{
+    if (x->is_committed) {
+        return;
+    }
+    WSGI_ASSERT(x->head != NULL);
+    x->is_committed = true;
+    apply_status(x->r, x->head);
+    for (size_t i = 0; i < x->head->field_count; i++) {
+        apply_field(x, &x->head->fields[i]);
+    }
+}
+
+/* ---- response body ---- */
+
+static apr_bucket_alloc_t *allocator(const wsgi_httpd_exchange_t *x)
+{
+    return x->r->connection->bucket_alloc;
+}
+
+static void append(wsgi_httpd_exchange_t *x, apr_bucket *bucket)
+{
+    if (x->out == NULL) {
+        x->out = apr_brigade_create(x->r->pool, allocator(x));
+    }
+    APR_BRIGADE_INSERT_TAIL(x->out, bucket);
+}
+
+static void append_bytes(wsgi_httpd_exchange_t *x, const void *data, size_t len)
+{
+    append(x, apr_bucket_transient_create(data, len, allocator(x)));
+    x->ex.bytes_out += len;
+}
+
+/* Hands what has been appended to the filters. */
+static int pass(wsgi_httpd_exchange_t *x)
+{
+    conn_rec *connection = x->r->connection;
+    x->ex.head_sent = true;
+    apr_status_t rv = ap_pass_brigade(x->r->output_filters, x->out);
+    apr_brigade_cleanup(x->out);
+    if (connection->aborted || APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_ECONNABORTED(rv)
+        || APR_STATUS_IS_EPIPE(rv) || APR_STATUS_IS_TIMEUP(rv)) {
+        x->write_error = WSGI_E_GONE;
+    }
+    else if (rv != APR_SUCCESS) {
+        x->write_error = WSGI_E_IO;
+    }
+    return x->write_error;
+}
+
+static int send_body(wsgi_exchange_t *ex, const void *data, size_t len, enum wsgi_send_flag flag)
+{
+    wsgi_httpd_exchange_t *x = of(ex);
+    WSGI_ASSERT(x->held.data == NULL);
+    if (len == 0 || x->write_error < 0) {
+        return x->write_error;
+    }
+    commit_head(x);
+    if (flag == WSGI_SEND_LAST) {
+        x->held = (wsgi_bytes_t){data, len};
+        return WSGI_OK;
+    }
+    append_bytes(x, data, len);
+    if (flag == WSGI_SEND_MORE) {
+        append(x, apr_bucket_flush_create(allocator(x)));
+    }
+    return pass(x);
+}
+
+/* ---- files ---- */
+
+/* A file bucket, for the kernel to send. The file is opened once more, since reading a bucket moves
+ * the offset, and that of a duplicate is the caller's. Never mapped: who made the file may shrink
+ * it, and that would kill us. False where it may not be opened anew, or is not to be sent so. */
+static bool append_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_t length)
+{
+    request_rec *r = x->r;
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    apr_file_t *file;
+    if (core->enable_sendfile != ENABLE_SENDFILE_ON
+        || apr_file_open(&file, apr_psprintf(r->pool, "/proc/self/fd/%d", fd),
+                         APR_FOPEN_READ | APR_FOPEN_BINARY | APR_FOPEN_SENDFILE_ENABLED, 0, r->pool)
+               != APR_SUCCESS) {
+        return false;
+    }
+    commit_head(x);
+    if (x->out == NULL) {
+        x->out = apr_brigade_create(r->pool, allocator(x));
+    }
+    apr_bucket *bucket = apr_brigade_insert_file(x->out, file, offset, length, r->pool);
+    apr_bucket_file_enable_mmap(bucket, 0); /* shared by all buckets of this file */
+    x->ex.bytes_out += (uint64_t)length;
+    return true;
+}
+
+/* Block by block; the last stays in the brigade, to leave together with what follows it. */
+static int copy_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_t length)
+{
+    char *block = apr_palloc(x->r->pool, length < FILE_BLOCK_BYTES ? (size_t)length
+                                                                   : FILE_BLOCK_BYTES);
+    while (length > 0) {
+        size_t want = length < FILE_BLOCK_BYTES ? (size_t)length : FILE_BLOCK_BYTES;
+        ssize_t count = pread(fd, block, want, offset);
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count <= 0) { /* unreadable, or shorter than announced */
+            return x->write_error = WSGI_E_IO;
+        }
+        commit_head(x);
+        append_bytes(x, block, (size_t)count);
+        offset += count;
+        length -= count;
+        if (length > 0 && pass(x) < 0) {
+            return x->write_error;
+        }
+    }
+    return WSGI_OK;
+}
+
+static int send_file(wsgi_exchange_t *ex, int fd, int64_t offset, int64_t length)
+{
+    wsgi_httpd_exchange_t *x = of(ex);
+    bool has_pending = x->out != NULL && !APR_BRIGADE_EMPTY(x->out);
+    if (x->write_error < 0 || length == 0 || (has_pending && pass(x) < 0)) {
+        return x->write_error;
+    }
+    return append_file(x, fd, offset, length) ? WSGI_OK : copy_file(x, fd, offset, length);
+}
+
+/* ---- the rest ---- */
+
+static void log_line(wsgi_exchange_t *ex, int level, const char *text)
+{
+    ap_log_rerror(APLOG_MARK, level, 0, of(ex)->r, "%s", text);
+}
+
+static bool is_aborted(wsgi_exchange_t *ex)
+{
+    return of(ex)->r->connection->aborted;
+}
+
+static int pass_end(wsgi_httpd_exchange_t *x)
+{
+    append(x, apr_bucket_eos_create(allocator(x)));
+    return pass(x);
+}
+
+/* Body and end in one pass: httpd then knows the length, and sends them in one packet. A body that
+ * is shorter than the head said can only be ended by closing the connection. */
+static int complete(wsgi_httpd_exchange_t *x)
+{
+    if (x->write_error < 0) {
+        return x->write_error;
+    }
+    commit_head(x);
+    if (x->held.data != NULL) {
+        append_bytes(x, x->held.data, x->held.len);
+    }
+    if (x->ex.head_sent && x->announced > (int64_t)x->ex.bytes_out && !x->r->header_only) {
+        x->r->connection->keepalive = AP_CONN_CLOSE;
+    }
+    return pass_end(x);
+}
+
+/* Of all error buckets, that of a bad gateway alone makes httpd's chunk filter withhold the last
+ * chunk; mod_http2 resets the stream for it. */
+static int truncate_answer(wsgi_httpd_exchange_t *x)
+{
+    x->r->connection->keepalive = AP_CONN_CLOSE;
+    if (x->r->connection->aborted) {
+        return WSGI_E_GONE;
+    }
+    append(x, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, x->r->pool, allocator(x)));
+    return pass_end(x);
+}
+
+/* Where the application failed since the body could not be read, the client is told the cause. */
+static int failure_status(const wsgi_httpd_exchange_t *x, unsigned status)
+{
+    bool is_cause = x->read_status == AP_FILTER_ERROR || x->read_error == WSGI_E_TOO_LARGE
+                    || x->read_error == WSGI_E_TIMEOUT;
+    if (is_cause) {
+        return x->read_status;
+    }
+    return status == 0 ? HTTP_INTERNAL_SERVER_ERROR : (int)status;
+}
+
+static int finish(wsgi_exchange_t *ex, enum wsgi_outcome outcome, unsigned status)
+{
+    wsgi_httpd_exchange_t *x = of(ex);
+    if (outcome == WSGI_DONE) {
+        return complete(x);
+    }
+    if (outcome == WSGI_TRUNCATED || x->ex.head_sent) {
+        return truncate_answer(x);
+    }
+    x->status = failure_status(x, status);
+    return WSGI_OK;
+}
+
+static const wsgi_exchange_verbs_t verbs = {
+    .read_body = read_body,
+    .send_head = send_head,
+    .send_body = send_body,
+    .send_file = send_file,
+    .log = log_line,
+    .is_aborted = is_aborted,
+    .finish = finish,
+};
+
+/* A stream of HTTP/2 has its main connection's socket, which says nothing about the stream. */
+static int find_socket(conn_rec *connection)
+{
+    apr_os_sock_t fd;
+    apr_socket_t *socket = connection->master == NULL ? ap_get_conn_socket(connection) : NULL;
+    return socket != NULL && apr_os_sock_get(&fd, socket) == APR_SUCCESS ? fd : -1;
+}
+
+void wsgi_httpd_exchange_init(wsgi_httpd_exchange_t *x, request_rec *r)
+{
+    *x = (wsgi_httpd_exchange_t){
+        .ex = {
+            .verbs = &verbs,
+            .native = r,
+            .body_fd = find_socket(r->connection),
+            .client_timeout_us = r->server->timeout,
+        },
+        .r = r,
+        .announced = WSGI_BODY_UNKNOWN,
+        .status = OK,
+    };
+}

@@ -1,0 +1,31 @@
+/* server/exchange.h — an exchange over a request_rec.
+ * Runs in:  httpd child.   Threads: the request's.   Memory: r->pool.
+ * Owns:     its brigades. The request_rec stays httpd's.
+ * Blocks:   as wsgi_exchange.h says, each time up to httpd's Timeout.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef WSGI_SERVER_EXCHANGE_H
+#define WSGI_SERVER_EXCHANGE_H
+
+#include "server_private.h"
+
+#include "wsgi_exchange.h"
+
+typedef struct wsgi_httpd_exchange {
+    wsgi_exchange_t ex; /* first: the verbs are called with a pointer to it */
+    request_rec *r;
+    apr_bucket_brigade *in, *out; /* NULL until needed */
+    const wsgi_head_t *head;      /* taken, not committed to r yet */
+    wsgi_bytes_t held;            /* the last of the body; the caller's until finish() */
+    int64_t announced;            /* Content-Length of the head, or WSGI_BODY_UNKNOWN */
+    bool is_committed;            /* status and fields are in r */
+    bool is_read_to_end;
+    int read_error, write_error;  /* enum wsgi_error, final */
+    int read_status;              /* what httpd makes of read_error: HTTP status or AP_FILTER_ERROR */
+    int status;                   /* what the handler returns, once finished */
+} wsgi_httpd_exchange_t;
+
+/* Ready for use; the caller fills x->ex.request. */
+void wsgi_httpd_exchange_init(wsgi_httpd_exchange_t *x, request_rec *r);
+
+#endif

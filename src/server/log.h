@@ -1,0 +1,12 @@
+/* server/log.h — the log sink of httpd's processes: lines outside requests go to httpd's error log.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef WSGI_SERVER_LOG_H
+#define WSGI_SERVER_LOG_H
+
+#include "server_private.h"
+
+/* Again after each pass of the configuration, whose levels count. */
+void wsgi_server_log_install(const server_rec *main_server);
+
+#endif

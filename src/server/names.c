@@ -1,0 +1,86 @@
+/* server/names.c — names of groups and interpreters: parsing and expansion.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "names.h"
+
+#include "apr_strings.h"
+
+#include <string.h>
+
+static const struct {
+    const char *token;
+    wsgi_name_t name;
+} tokens[] = {
+    {"%{GLOBAL}", {WSGI_NAME_LITERAL, {"", 0}}},
+    {"%{RESOURCE}", {WSGI_NAME_RESOURCE, {"", 0}}},
+    {"%{SERVER}", {WSGI_NAME_SERVER, {"", 0}}},
+};
+
+wsgi_name_t wsgi_name_parse(const char *text)
+{
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        if (strcmp(text, tokens[i].token) == 0) {
+            return tokens[i].name;
+        }
+    }
+    return (wsgi_name_t){WSGI_NAME_LITERAL, {text, strlen(text)}};
+}
+
+size_t wsgi_name_put_decimal(char out[WSGI_NAME_DECIMAL_BYTES], unsigned number)
+{
+    char reversed[WSGI_NAME_DECIMAL_BYTES];
+    size_t len = 0;
+    do {
+        reversed[len++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    for (size_t i = 0; i < len; i++) {
+        out[i] = reversed[len - 1 - i];
+    }
+    out[len] = '\0';
+    return len;
+}
+
+static char *put(char *to, const char *data, size_t len)
+{
+    memcpy(to, data, len);
+    return to + len;
+}
+
+wsgi_bytes_t wsgi_name_expand(const wsgi_name_t *name, const wsgi_name_place_t *place,
+                              apr_pool_t *pool)
+{
+    if (name->kind == WSGI_NAME_LITERAL) {
+        return name->text;
+    }
+    size_t server_len = strlen(place->server);
+    char *text = apr_palloc(pool, server_len + WSGI_NAME_DECIMAL_BYTES + place->script_name.len + 3);
+    char *end = put(text, place->server, server_len);
+    if (place->port != 80 && place->port != 443) {
+        *end++ = ':';
+        end += wsgi_name_put_decimal(end, place->port);
+    }
+    if (name->kind == WSGI_NAME_RESOURCE) {
+        *end++ = '|';
+        end = put(end, place->script_name.data, place->script_name.len);
+    }
+    *end = '\0';
+    return (wsgi_bytes_t){text, (size_t)(end - text)};
+}
+
+wsgi_bytes_t wsgi_name_collapse_slashes(wsgi_bytes_t path, apr_pool_t *pool)
+{
+    const char *run = memmem(path.data, path.len, "//", 2);
+    if (run == NULL) {
+        return path;
+    }
+    char *copy = apr_pstrmemdup(pool, path.data, path.len);
+    char *to = copy + (run - path.data);
+    for (const char *from = run; from < path.data + path.len; from++) {
+        if (*from != '/' || to == copy || to[-1] != '/') {
+            *to++ = *from;
+        }
+    }
+    *to = '\0';
+    return (wsgi_bytes_t){copy, (size_t)(to - copy)};
+}

@@ -1,0 +1,44 @@
+/* server/parent.c — what httpd's parent does with the configuration: judge it, then start.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "settings.h"
+
+#include "log.h"
+
+#include "mod_wsgi.h"
+#include "wsgi_runtime.h"
+#include "wsgi_server.h"
+
+int wsgi_server_check_config(apr_pool_t *pconf, server_rec *main_server)
+{
+    wsgi_server_log_install(main_server);
+    return wsgi_settings_resolve(pconf, main_server) == NULL ? HTTP_INTERNAL_SERVER_ERROR : OK;
+}
+
+static const char *describe_server(apr_pool_t *pconf)
+{
+    ap_add_version_component(pconf, "mod_wsgi/" MOD_WSGI_VERSION_STRING);
+    ap_add_version_component(pconf, "Quetzal/" MOD_WSGI_QUETZAL_VERSION);
+    ap_add_version_component(pconf, apr_pstrcat(pconf, "Python/", wsgi_runtime_version(), NULL));
+    return ap_get_server_banner();
+}
+
+int wsgi_server_parent_start(apr_pool_t *pconf, server_rec *main_server)
+{
+    const wsgi_settings_t *settings = wsgi_settings_resolve(pconf, main_server);
+    if (settings == NULL) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    const char *description = describe_server(pconf);
+    for (unsigned i = 0; i < settings->group_count; i++) {
+        settings->groups[i].settings.server_description = description;
+    }
+    wsgi_result_t result = {0};
+    if (wsgi_groups_parent_open(settings->groups, settings->group_count, pconf, main_server,
+                                &result) < 0) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server,
+                     WSGI_ID(1510) "the process groups cannot be started: %s", result.detail);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
+}

@@ -1,0 +1,256 @@
+/* server/settings.c — from what the directives left to the settings of the whole server.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "settings.h"
+
+#include "group_user.h"
+#include "wsgi_runtime.h"
+
+typedef struct resolver {
+    apr_pool_t *pconf;
+    server_rec *main_server;
+    wsgi_server_config_t *main;
+    wsgi_settings_t *settings;
+    bool has_faults;
+} resolver_t;
+
+/* A fault is told where it is found and all of them are found: one look, one correction. */
+#define FAULT(it, place, id, ...)                                                                  \
+    ((it)->has_faults = true, complain((it), APLOG_ERR, (place), id __VA_ARGS__))
+
+static void complain(const resolver_t *it, int level, wsgi_place_t place, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void complain(const resolver_t *it, int level, wsgi_place_t place, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const char *text = apr_pvsprintf(it->pconf, format, args);
+    va_end(args);
+    if (place.file == NULL) {
+        ap_log_error(APLOG_MARK, level, 0, it->main_server, "%s", text);
+    }
+    else {
+        ap_log_error(APLOG_MARK, level, 0, it->main_server, "%s (%s, line %d)", text, place.file,
+                     place.line);
+    }
+}
+
+/* The settings that a server has of its own: a virtual host without a word of ours shares main's. */
+static wsgi_server_config_t *own_config(const resolver_t *it, const server_rec *server)
+{
+    wsgi_server_config_t *config = wsgi_server_config(server);
+    return server != it->main_server && config == it->main ? NULL : config;
+}
+
+int wsgi_settings_find_group(const wsgi_settings_t *settings, wsgi_bytes_t name)
+{
+    const wsgi_group_t *group = apr_hash_get(settings->groups_by_name, name.data,
+                                             (apr_ssize_t)name.len);
+    return group == NULL ? -1 : (int)(group - settings->groups);
+}
+
+/* ---- process groups ---- */
+
+static void complete_group(const resolver_t *it, wsgi_group_draft_t *draft)
+{
+    wsgi_group_settings_t *settings = &draft->group.settings;
+    const server_rec *server = draft->group.server;
+    settings->is_multiprocess = settings->processes > 0;
+    settings->processes += settings->processes == 0;
+    if (*settings->python_home == '\0') {
+        settings->python_home = it->main->python_home;
+    }
+    settings->server_version = AP_SERVER_MAJORVERSION_NUMBER * 10000
+                               + AP_SERVER_MINORVERSION_NUMBER * 100
+                               + AP_SERVER_PATCHLEVEL_NUMBER;
+    int level = ap_get_server_module_loglevel(server, APLOG_MODULE_INDEX);
+    settings->log_level = level > WSGI_LOG_TRACE5 ? WSGI_LOG_TRACE5 : level;
+    draft->group.socket_timeout_us = server->timeout;
+}
+
+static void resolve_group(resolver_t *it, wsgi_group_draft_t *draft)
+{
+    const char *name = draft->group.settings.name;
+    wsgi_result_t result = {0};
+    if (wsgi_settings_find_group(it->settings, wsgi_text(name)) >= 0) {
+        FAULT(it, draft->place, WSGI_ID(1502),
+              "WSGIDaemonProcess '%s': a group of this name exists already; give it another", name);
+        return;
+    }
+    if (wsgi_group_user_resolve(draft, it->pconf, &result) < 0) {
+        FAULT(it, draft->place, WSGI_ID(1503), "WSGIDaemonProcess '%s': %s", name, result.detail);
+    }
+    complete_group(it, draft);
+    wsgi_group_t *group = &it->settings->groups[it->settings->group_count++];
+    *group = draft->group;
+    apr_hash_set(it->settings->groups_by_name, name, APR_HASH_KEY_STRING, group);
+}
+
+static void resolve_groups(resolver_t *it)
+{
+    int count = 0;
+    for (server_rec *s = it->main_server; s != NULL; s = s->next) {
+        const wsgi_server_config_t *config = own_config(it, s);
+        count += config == NULL ? 0 : config->group_drafts->nelts;
+    }
+    it->settings->groups_by_name = apr_hash_make(it->pconf);
+    it->settings->groups = apr_pcalloc(it->pconf, (size_t)(count + 1) * sizeof(wsgi_group_t));
+    for (server_rec *s = it->main_server; s != NULL; s = s->next) {
+        const wsgi_server_config_t *config = own_config(it, s);
+        for (int i = 0; config != NULL && i < config->group_drafts->nelts; i++) {
+            resolve_group(it, APR_ARRAY_IDX(config->group_drafts, i, wsgi_group_draft_t *));
+        }
+    }
+}
+
+static void check_program(resolver_t *it)
+{
+    wsgi_result_t result = {0};
+    if (it->settings->group_count > 0 && wsgi_groups_check_program(&result) < 0) {
+        FAULT(it, ((wsgi_place_t){NULL, 0}), WSGI_ID(1504), "%s", result.detail);
+    }
+}
+
+/* ---- references and aliases ---- */
+
+static void resolve_ref(resolver_t *it, wsgi_group_ref_t *ref)
+{
+    if (ref->name.kind != WSGI_NAME_LITERAL) {
+        return;
+    }
+    if (ref->name.text.len == 0) {
+        ref->group = WSGI_GROUP_EMBEDDED;
+        return;
+    }
+    int group = wsgi_settings_find_group(it->settings, ref->name.text);
+    if (group >= 0) {
+        ref->group = group;
+    }
+    else if (*ref->name.text.data != '%') {
+        FAULT(it, ref->place, WSGI_ID(1505),
+              "no WSGIDaemonProcess defines the process group '%s': correct the name, or define it",
+              ref->name.text.data);
+    }
+}
+
+static void resolve_server(resolver_t *it, wsgi_server_config_t *config)
+{
+    for (int i = 0; i < config->group_refs->nelts; i++) {
+        resolve_ref(it, APR_ARRAY_IDX(config->group_refs, i, wsgi_group_ref_t *));
+    }
+    const apr_array_header_t *aliases = config->aliases;
+    const char **paths = apr_palloc(it->pconf, (size_t)(aliases->nelts + 1) * sizeof *paths);
+    for (int i = 0; i < aliases->nelts; i++) {
+        paths[i] = APR_ARRAY_IDX(aliases, i, const wsgi_alias_t *)->path;
+        config->has_regex_aliases |= paths[i] == NULL;
+    }
+    config->alias_map = wsgi_alias_map_make(it->pconf, paths, (size_t)aliases->nelts);
+}
+
+/* ---- Python in httpd's children ---- */
+
+/* Can a request get a handler of ours other than by an alias? Any directive may name it (SetHandler,
+ * AddHandler, a rewrite rule's [H=]), and so can an .htaccess that may say such things. */
+static bool may_set_handler(const ap_directive_t *node)
+{
+    for (; node != NULL; node = node->next) {
+        const char *args = node->args == NULL ? "" : node->args;
+        if (strstr(args, "wsgi-script") != NULL || strstr(args, "x-httpd-wsgi") != NULL
+            || (strncasecmp(node->directive, "AllowOverride", 13) == 0
+                && strcasecmp(args, "None") != 0)
+            || may_set_handler(node->first_child)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_open_alias(const wsgi_server_config_t *config)
+{
+    for (int i = 0; i < config->aliases->nelts; i++) {
+        if (APR_ARRAY_IDX(config->aliases, i, wsgi_alias_t *)->options.process_group == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does this server delegate whatever says nothing itself? */
+static bool delegates_by_default(const server_rec *server)
+{
+    const wsgi_dir_config_t *dir = ap_get_module_config(server->lookup_defaults, &wsgi_module);
+    return dir != NULL && dir->process_group != NULL && dir->process_group->group >= 0;
+}
+
+static bool refers_to_embedded(const wsgi_server_config_t *config)
+{
+    for (int i = 0; i < config->group_refs->nelts; i++) {
+        if (APR_ARRAY_IDX(config->group_refs, i, wsgi_group_ref_t *)->group < 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* False only where no request can lead to Python here: then children save its memory. Sections are
+ * not walked, so an alias that only a <Directory> delegates counts as embedded. */
+static bool needs_python(const resolver_t *it)
+{
+    bool may_set = may_set_handler(ap_conftree);
+    for (const server_rec *s = it->main_server; s != NULL; s = s->next) {
+        const wsgi_server_config_t *config = wsgi_server_config(s);
+        bool is_reached = may_set || has_open_alias(config) || has_open_alias(it->main);
+        if (refers_to_embedded(config) || (is_reached && !delegates_by_default(s))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A warning, not a fault: the group's user may see what we do not, and other sites can be served. */
+static void check_home(const resolver_t *it, const char *home, const char *what)
+{
+    wsgi_result_t result = {0};
+    if (*home != '\0' && wsgi_runtime_check_home(home, &result) < 0) {
+        complain(it, APLOG_WARNING, (wsgi_place_t){NULL, 0}, WSGI_ID(1506) "%s: %s", what,
+                 result.detail);
+    }
+}
+
+static void check_homes(const resolver_t *it)
+{
+    if (it->settings->needs_python) {
+        check_home(it, it->settings->python_home, "WSGIPythonHome");
+    }
+    for (unsigned i = 0; i < it->settings->group_count; i++) {
+        const wsgi_group_settings_t *group = &it->settings->groups[i].settings;
+        check_home(it, group->python_home,
+                   apr_psprintf(it->pconf, "process group '%s'", group->name));
+    }
+}
+
+/* ---- */
+
+const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main_server)
+{
+    wsgi_server_config_t *main = wsgi_server_config(main_server);
+    if (main->settings != NULL) {
+        return main->settings;
+    }
+    resolver_t it = {pconf, main_server, main, apr_pcalloc(pconf, sizeof(wsgi_settings_t)), false};
+    it.settings->python_home = main->python_home;
+    it.settings->python_path = main->python_path;
+    resolve_groups(&it);
+    check_program(&it);
+    for (server_rec *s = main_server; s != NULL; s = s->next) {
+        wsgi_server_config_t *config = own_config(&it, s);
+        if (config != NULL) {
+            resolve_server(&it, config);
+        }
+    }
+    it.settings->needs_python = needs_python(&it);
+    check_homes(&it);
+    main->settings = it.has_faults ? NULL : it.settings;
+    return main->settings;
+}

@@ -1,0 +1,111 @@
+/* server/settings.h — what the configuration says: as the directives left it, and resolved once for
+ * the whole server.
+ * Runs in:  httpd parent (makes), child (reads).   Threads: any; immutable after check_config.
+ * Owns:     nothing; all lives in pconf, and dies with the generation.
+ * Blocks:   never (resolving asks the user database).
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef WSGI_SETTINGS_H
+#define WSGI_SETTINGS_H
+
+#include "server_private.h"
+
+#include "apr_hash.h"
+
+#include "alias_map.h"
+#include "groups.h"
+#include "names.h"
+
+/* Where in the configuration files something was said; for messages. */
+typedef struct wsgi_place {
+    const char *file;
+    int line;
+} wsgi_place_t;
+
+/* One mention of a process group, by WSGIProcessGroup or an alias. */
+typedef struct wsgi_group_ref {
+    wsgi_name_t name;
+    wsgi_place_t place;
+    int group; /* index into the settings' groups, resolved; or WSGI_GROUP_… */
+} wsgi_group_ref_t;
+
+#define WSGI_GROUP_EMBEDDED (-1)
+#define WSGI_GROUP_DYNAMIC  (-2) /* known only when a request expands the name */
+
+enum wsgi_flag { WSGI_FLAG_UNSET = -1, WSGI_FLAG_OFF = 0, WSGI_FLAG_ON = 1 };
+
+/* What may differ from directory to directory, and what an alias lays over it. Kept small: httpd
+ * merges one for each section that a request meets. */
+typedef struct wsgi_dir_config {
+    const wsgi_group_ref_t *process_group; /* NULL: not set; so with the others */
+    const wsgi_name_t *application_group;
+    const char *callable_object;
+    int script_reloading, pass_authorization; /* enum wsgi_flag */
+} wsgi_dir_config_t;
+
+/* The inner value where it was set, else the outer one. */
+void wsgi_dir_config_lay(wsgi_dir_config_t *merged, const wsgi_dir_config_t *outer,
+                         const wsgi_dir_config_t *inner);
+
+typedef struct wsgi_alias {
+    const char *path;  /* URL path, NULL where a regular expression decides */
+    ap_regex_t *regex;
+    const char *target;
+    wsgi_dir_config_t options;
+} wsgi_alias_t;
+
+/* A WSGIDaemonProcess as written; `group` is completed when the settings are resolved. */
+typedef struct wsgi_group_draft {
+    wsgi_group_t group;
+    const char *user, *user_group; /* NULL: httpd's */
+    wsgi_place_t place;
+} wsgi_group_draft_t;
+
+/* The whole server's, resolved. */
+typedef struct wsgi_settings {
+    const char *python_home, *python_path; /* embedded; "" where not set */
+    wsgi_group_t *groups;                  /* in the order of the configuration */
+    unsigned group_count;
+    apr_hash_t *groups_by_name;            /* name → a pointer into `groups` */
+    bool needs_python;                     /* an httpd child may have to run an application */
+} wsgi_settings_t;
+
+struct wsgi_child;
+
+/* One server's (main or virtual). Its own words only: main's count through `main`. */
+typedef struct wsgi_server_config {
+    struct wsgi_server_config *main;   /* NULL in the main server's */
+    apr_array_header_t *aliases;       /* wsgi_alias_t * */
+    apr_array_header_t *group_drafts;  /* wsgi_group_draft_t * */
+    apr_array_header_t *group_refs;    /* wsgi_group_ref_t * */
+    const char *python_home, *python_path;
+
+    const wsgi_alias_map_t *alias_map; /* resolved: of `aliases` that have a path */
+    bool has_regex_aliases;            /* resolved */
+    const wsgi_settings_t *settings;   /* resolved, in the main server's only */
+    struct wsgi_child *child;          /* in httpd's children, in the main server's only */
+} wsgi_server_config_t;
+
+static inline wsgi_server_config_t *wsgi_server_config(const server_rec *server)
+{
+    return ap_get_module_config(server->module_config, &wsgi_module);
+}
+
+static inline wsgi_server_config_t *wsgi_server_config_main(wsgi_server_config_t *config)
+{
+    return config->main == NULL ? config : config->main;
+}
+
+static inline const wsgi_dir_config_t *wsgi_dir_config(const request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &wsgi_module);
+}
+
+/* The group of that name, or -1. */
+int wsgi_settings_find_group(const wsgi_settings_t *settings, wsgi_bytes_t name);
+
+/* Resolves the settings of all servers and stores them in the main server's, once per pass of the
+ * configuration; complains about each fault through httpd's log. NULL: there was one. */
+const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main_server);
+
+#endif
