@@ -62,12 +62,8 @@ static void register_hooks(apr_pool_t *pool)
 }
 
 AP_DECLARE_MODULE(wsgi) = {
-    STANDARD20_MODULE_STUFF,
-    wsgi_config_create_dir,
-    wsgi_config_merge_dir,
-    wsgi_config_create_server,
-    wsgi_config_merge_server,
-    wsgi_directives,
-    register_hooks,
-    AP_MODULE_FLAG_NONE,
+    STANDARD20_MODULE_STUFF,  wsgi_config_create_dir,
+    wsgi_config_merge_dir,    wsgi_config_create_server,
+    wsgi_config_merge_server, wsgi_directives,
+    register_hooks,           AP_MODULE_FLAG_NONE,
 };

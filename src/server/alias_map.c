@@ -120,8 +120,8 @@ static uint32_t find_exact(const wsgi_alias_map_t *map, const char *uri, const w
     uint32_t index = map->slots[walk->hash & map->mask];
     for (; index != NOBODY; index = map->entries[index].next) {
         const entry_t *entry = &map->entries[index];
-        if (entry->hash == walk->hash && (!entry->wants_slash || *walk->at == '/')
-            && is_same(entry->path, uri, (size_t)(walk->at - uri))) {
+        if (entry->hash == walk->hash && (!entry->wants_slash || *walk->at == '/') &&
+            is_same(entry->path, uri, (size_t)(walk->at - uri))) {
             return index;
         }
     }

@@ -31,8 +31,8 @@ static int start_python(const wsgi_settings_t *settings, wsgi_result_t *result)
         .home = "",
         .process_group = "",
         .server_description = ap_get_server_banner(),
-        .server_version = AP_SERVER_MAJORVERSION_NUMBER * 10000
-                          + AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER,
+        .server_version = AP_SERVER_MAJORVERSION_NUMBER * 10000 +
+                          AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER,
         .processes = processes,
         .threads = threads,
         .is_multiprocess = processes != 1,
@@ -65,7 +65,8 @@ static void open_python(wsgi_child_t *child, const wsgi_settings_t *settings, ap
         child->python_failure = apr_pstrdup(pchild, result.detail);
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server,
                      WSGI_ID(1511) "Python cannot be started, so embedded applications answer 500 "
-                     "here: %s", result.detail);
+                                   "here: %s",
+                     result.detail);
     }
     else {
         apr_pool_cleanup_register(pchild, child, stop_python, apr_pool_cleanup_null);

@@ -95,8 +95,11 @@ static const char *alias_callable_object(cmd_parms *cmd, wsgi_dir_config_t *opti
                                          const char *value)
 {
     options->callable_object = value;
-    return *value == '\0' ? apr_psprintf(cmd->pool, "%s: callable-object takes a name, not an "
-                                         "empty text", cmd->cmd->name) : NULL;
+    return *value == '\0' ? apr_psprintf(cmd->pool,
+                                         "%s: callable-object takes a name, not an "
+                                         "empty text",
+                                         cmd->cmd->name)
+                          : NULL;
 }
 
 static const char *alias_pass_authorization(cmd_parms *cmd, wsgi_dir_config_t *options,
@@ -145,8 +148,7 @@ static const char *parse_alias_option(cmd_parms *cmd, wsgi_dir_config_t *options
     return complain_alias_option(cmd, option->name);
 }
 
-static const char *parse_alias_options(cmd_parms *cmd, wsgi_dir_config_t *options,
-                                       const char *args)
+static const char *parse_alias_options(cmd_parms *cmd, wsgi_dir_config_t *options, const char *args)
 {
     wsgi_option_t option;
     enum wsgi_option_result result;
@@ -187,8 +189,8 @@ static const char *add_alias(cmd_parms *cmd, void *dir, const char *args)
         return error;
     }
     if (*path != '/') {
-        return apr_psprintf(cmd->pool, "%s: the URL path '%s' must begin with '/'",
-                            cmd->cmd->name, path);
+        return apr_psprintf(cmd->pool, "%s: the URL path '%s' must begin with '/'", cmd->cmd->name,
+                            path);
     }
     alias->path = path;
     keep_alias(cmd, alias);
@@ -229,16 +231,18 @@ static const char *option_number(cmd_parms *cmd, wsgi_group_draft_t *draft,
     int64_t *number = member_at(draft, option->offset);
     int junk = wsgi_option_number(value, option->least, option->most, number);
     if (junk < 0) {
-        return apr_psprintf(cmd->pool, "%s '%s': %s takes a number from %" APR_INT64_T_FMT
-                            " to %" APR_INT64_T_FMT ", not '%s'", cmd->cmd->name, group,
-                            option->name, option->least, option->most, value);
+        return apr_psprintf(cmd->pool,
+                            "%s '%s': %s takes a number from %" APR_INT64_T_FMT
+                            " to %" APR_INT64_T_FMT ", not '%s'",
+                            cmd->cmd->name, group, option->name, option->least, option->most,
+                            value);
     }
     if (junk > 0) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
                      WSGI_ID(1501) "%s:%d: %s '%s': %s=%s is taken for %" APR_INT64_T_FMT
-                     "; write the number alone", cmd->directive->filename,
-                     cmd->directive->line_num, cmd->cmd->name, group, option->name, value,
-                     *number);
+                                   "; write the number alone",
+                     cmd->directive->filename, cmd->directive->line_num, cmd->cmd->name, group,
+                     option->name, value, *number);
     }
     return NULL;
 }
@@ -328,8 +332,8 @@ static const char *add_group(cmd_parms *cmd, void *dir, const char *args)
     (void)dir;
     const char *name = ap_getword_conf(cmd->pool, &args);
     if (*name == '\0' || *name == '%' || strchr(name, '=') != NULL) {
-        return apr_psprintf(cmd->pool, "%s takes %s; '%s' is no name for a group",
-                            cmd->cmd->name, cmd->cmd->errmsg, name);
+        return apr_psprintf(cmd->pool, "%s takes %s; '%s' is no name for a group", cmd->cmd->name,
+                            cmd->cmd->errmsg, name);
     }
     wsgi_group_draft_t *draft = draft_group(cmd, name);
     wsgi_option_t option;
@@ -371,24 +375,26 @@ static const char *accept_flag(cmd_parms *cmd, void *dir, const char *word)
 
 static const char *accept_mutex(cmd_parms *cmd, void *dir, const char *word)
 {
-    static const char *const kinds[] = {"default", "flock", "fcntl", "sysvsem", "posixsem",
-                                        "pthread"};
+    static const char *const kinds[] = {"default", "flock",    "fcntl",
+                                        "sysvsem", "posixsem", "pthread"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcasecmp(word, kinds[i]) == 0) {
             return accept_path(cmd, dir, word);
         }
     }
-    return apr_psprintf(cmd->pool, "%s takes default, flock, fcntl, sysvsem, posixsem or pthread, "
-                        "not '%s'", cmd->cmd->name, word);
+    return apr_psprintf(cmd->pool,
+                        "%s takes default, flock, fcntl, sysvsem, posixsem or pthread, "
+                        "not '%s'",
+                        cmd->cmd->name, word);
 }
 
 /* ---- the table ---- */
 
 /* Where httpd lets a directive stand; GLOBAL's parsers refuse virtual hosts as well. */
-#define WSGI_IN_GLOBAL   RSRC_CONF
-#define WSGI_IN_SERVER   RSRC_CONF
-#define WSGI_IN_DIR      (RSRC_CONF | ACCESS_CONF)
-#define WSGI_IN_FILEINFO (RSRC_CONF | ACCESS_CONF | OR_FILEINFO)
+#define WSGI_IN_GLOBAL                       RSRC_CONF
+#define WSGI_IN_SERVER                       RSRC_CONF
+#define WSGI_IN_DIR                          (RSRC_CONF | ACCESS_CONF)
+#define WSGI_IN_FILEINFO                     (RSRC_CONF | ACCESS_CONF | OR_FILEINFO)
 
 #define MEMBER_set_dir_text(member)          offsetof(wsgi_dir_config_t, member)
 #define MEMBER_set_dir_flag(member)          offsetof(wsgi_dir_config_t, member)

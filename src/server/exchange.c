@@ -35,8 +35,8 @@ static int fail_read(wsgi_httpd_exchange_t *x, apr_status_t rv)
     else if (rv == APR_INCOMPLETE || APR_STATUS_IS_EOF(rv)) {
         x->read_error = WSGI_E_SHORT;
     }
-    else if (x->r->connection->aborted || APR_STATUS_IS_ECONNRESET(rv)
-             || APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_EPIPE(rv)) {
+    else if (x->r->connection->aborted || APR_STATUS_IS_ECONNRESET(rv) ||
+             APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_EPIPE(rv)) {
         x->read_error = WSGI_E_GONE;
     }
     else {
@@ -53,8 +53,8 @@ static int fetch(wsgi_httpd_exchange_t *x, size_t len, enum wsgi_read_mode mode)
         x->in = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     }
     apr_read_type_e block = mode == WSGI_READ_BLOCK ? APR_BLOCK_READ : APR_NONBLOCK_READ;
-    apr_status_t rv = ap_get_brigade(r->input_filters, x->in, AP_MODE_READBYTES, block,
-                                     (apr_off_t)len);
+    apr_status_t rv =
+        ap_get_brigade(r->input_filters, x->in, AP_MODE_READBYTES, block, (apr_off_t)len);
     bool has_nothing = rv == APR_SUCCESS && APR_BRIGADE_EMPTY(x->in);
     if (mode == WSGI_READ_NONBLOCK && (has_nothing || APR_STATUS_IS_EAGAIN(rv))) {
         return WSGI_E_AGAIN;
@@ -193,7 +193,10 @@ static const struct {
     wsgi_bytes_t name;
     void (*apply)(wsgi_httpd_exchange_t *x, const wsgi_field_t *field);
 } special_fields[] = {
-#define SPECIAL(name, apply) {{name, sizeof(name) - 1}, apply}
+#define SPECIAL(name, apply)                                                                       \
+    {                                                                                              \
+        {name, sizeof(name) - 1}, apply                                                            \
+    }
     SPECIAL("Content-Type", apply_content_type),
     SPECIAL("Content-Length", apply_content_length),
     SPECIAL("Content-Range", apply_last),
@@ -265,8 +268,8 @@ static int pass(wsgi_httpd_exchange_t *x)
     x->ex.head_sent = true;
     apr_status_t rv = ap_pass_brigade(x->r->output_filters, x->out);
     apr_brigade_cleanup(x->out);
-    if (connection->aborted || APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_ECONNABORTED(rv)
-        || APR_STATUS_IS_EPIPE(rv) || APR_STATUS_IS_TIMEUP(rv)) {
+    if (connection->aborted || APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_ECONNABORTED(rv) ||
+        APR_STATUS_IS_EPIPE(rv) || APR_STATUS_IS_TIMEUP(rv)) {
         x->write_error = WSGI_E_GONE;
     }
     else if (rv != APR_SUCCESS) {
@@ -304,10 +307,10 @@ static bool append_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_
     request_rec *r = x->r;
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
     apr_file_t *file;
-    if (core->enable_sendfile != ENABLE_SENDFILE_ON
-        || apr_file_open(&file, apr_psprintf(r->pool, "/proc/self/fd/%d", fd),
-                         APR_FOPEN_READ | APR_FOPEN_BINARY | APR_FOPEN_SENDFILE_ENABLED, 0, r->pool)
-               != APR_SUCCESS) {
+    if (core->enable_sendfile != ENABLE_SENDFILE_ON ||
+        apr_file_open(&file, apr_psprintf(r->pool, "/proc/self/fd/%d", fd),
+                      APR_FOPEN_READ | APR_FOPEN_BINARY | APR_FOPEN_SENDFILE_ENABLED, 0,
+                      r->pool) != APR_SUCCESS) {
         return false;
     }
     commit_head(x);
@@ -323,8 +326,8 @@ static bool append_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_
 /* Block by block; the last stays in the brigade, to leave together with what follows it. */
 static int copy_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_t length)
 {
-    char *block = apr_palloc(x->r->pool, length < FILE_BLOCK_BYTES ? (size_t)length
-                                                                   : FILE_BLOCK_BYTES);
+    char *block =
+        apr_palloc(x->r->pool, length < FILE_BLOCK_BYTES ? (size_t)length : FILE_BLOCK_BYTES);
     while (length > 0) {
         size_t want = length < FILE_BLOCK_BYTES ? (size_t)length : FILE_BLOCK_BYTES;
         ssize_t count = pread(fd, block, want, offset);
@@ -405,8 +408,8 @@ static int truncate_answer(wsgi_httpd_exchange_t *x)
 /* Where the application failed since the body could not be read, the client is told the cause. */
 static int failure_status(const wsgi_httpd_exchange_t *x, unsigned status)
 {
-    bool is_cause = x->read_status == AP_FILTER_ERROR || x->read_error == WSGI_E_TOO_LARGE
-                    || x->read_error == WSGI_E_TIMEOUT;
+    bool is_cause = x->read_status == AP_FILTER_ERROR || x->read_error == WSGI_E_TOO_LARGE ||
+                    x->read_error == WSGI_E_TIMEOUT;
     if (is_cause) {
         return x->read_status;
     }
@@ -447,12 +450,13 @@ static int find_socket(conn_rec *connection)
 void wsgi_httpd_exchange_init(wsgi_httpd_exchange_t *x, request_rec *r)
 {
     *x = (wsgi_httpd_exchange_t){
-        .ex = {
-            .verbs = &verbs,
-            .native = r,
-            .body_fd = find_socket(r->connection),
-            .client_timeout_us = r->server->timeout,
-        },
+        .ex =
+            {
+                .verbs = &verbs,
+                .native = r,
+                .body_fd = find_socket(r->connection),
+                .client_timeout_us = r->server->timeout,
+            },
         .r = r,
         .announced = WSGI_BODY_UNKNOWN,
         .status = OK,

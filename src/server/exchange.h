@@ -20,9 +20,9 @@ typedef struct wsgi_httpd_exchange {
     int64_t announced;            /* Content-Length of the head, or WSGI_BODY_UNKNOWN */
     bool is_committed;            /* status and fields are in r */
     bool is_read_to_end;
-    int read_error, write_error;  /* enum wsgi_error, final */
-    int read_status;              /* what httpd makes of read_error: HTTP status or AP_FILTER_ERROR */
-    int status;                   /* what the handler returns, once finished */
+    int read_error, write_error; /* enum wsgi_error, final */
+    int read_status; /* what httpd makes of read_error: HTTP status or AP_FILTER_ERROR */
+    int status;      /* what the handler returns, once finished */
 } wsgi_httpd_exchange_t;
 
 /* Ready for use; the caller fills x->ex.request. */

@@ -71,8 +71,7 @@ static int find_identity(const wsgi_group_draft_t *draft, wsgi_group_settings_t 
         return result->code;
     }
     if (settings->uid == 0) {
-        return wsgi_fail(result, WSGI_E_INVALID,
-                         "it would run as root: give it another user=");
+        return wsgi_fail(result, WSGI_E_INVALID, "it would run as root: give it another user=");
     }
     if (!is_root) {
         settings->uid = settings->gid = -1;

@@ -15,9 +15,8 @@
 
 static bool is_ours(const request_rec *r)
 {
-    return r->handler != NULL
-           && (strcmp(r->handler, WSGI_HANDLER_SCRIPT) == 0
-               || strcmp(r->handler, WSGI_HANDLER_TYPE) == 0);
+    return r->handler != NULL && (strcmp(r->handler, WSGI_HANDLER_SCRIPT) == 0 ||
+                                  strcmp(r->handler, WSGI_HANDLER_TYPE) == 0);
 }
 
 static int check_script(request_rec *r)
@@ -25,13 +24,15 @@ static int check_script(request_rec *r)
     if (wsgi_mapping_alias(r) == NULL && (ap_allow_options(r) & OPT_EXECCGI) == 0) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       WSGI_ID(0134) "Options ExecCGI is off in this directory: switch it on, or "
-                      "map the script by WSGIScriptAlias: %s", r->filename);
+                                    "map the script by WSGIScriptAlias: %s",
+                      r->filename);
         return HTTP_FORBIDDEN;
     }
     if (r->finfo.filetype == APR_NOFILE) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       WSGI_ID(0135) "the script is not there, or its directory is closed to "
-                      "httpd's user: %s", r->filename);
+                                    "httpd's user: %s",
+                      r->filename);
         return HTTP_NOT_FOUND;
     }
     if (r->finfo.filetype == APR_DIR) {
@@ -45,11 +46,12 @@ static int check_script(request_rec *r)
 
 static int check_path_info(request_rec *r)
 {
-    if (r->used_path_info == AP_REQ_REJECT_PATH_INFO && r->path_info != NULL
-        && *r->path_info != '\0') {
+    if (r->used_path_info == AP_REQ_REJECT_PATH_INFO && r->path_info != NULL &&
+        *r->path_info != '\0') {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       WSGI_ID(0137) "AcceptPathInfo is off, and the URL goes on behind the script: "
-                      "%s%s", r->filename, r->path_info);
+                                    "%s%s",
+                      r->filename, r->path_info);
         return HTTP_NOT_FOUND;
     }
     return OK;
@@ -60,12 +62,13 @@ static int check_coding(request_rec *r, const char *coding)
     if (ap_cstr_casecmp(coding, "chunked") != 0) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       WSGI_ID(0138) "the client sent a body with Transfer-Encoding: %s; only "
-                      "chunked is known", coding);
+                                    "chunked is known",
+                      coding);
         return HTTP_NOT_IMPLEMENTED;
     }
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                   WSGI_ID(0139) "the client sent a body without its length (chunked), which WSGI "
-                  "applications cannot tell from none");
+                                "applications cannot tell from none");
     return HTTP_LENGTH_REQUIRED;
 }
 
@@ -80,7 +83,8 @@ static int check_length(request_rec *r, const char *text, int64_t *length)
     if (limit > 0 && *length > limit) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       WSGI_ID(1520) "the request body of %" APR_INT64_T_FMT " bytes is over "
-                      "LimitRequestBody %" APR_OFF_T_FMT, *length, limit);
+                                    "LimitRequestBody %" APR_OFF_T_FMT,
+                      *length, limit);
         return HTTP_REQUEST_ENTITY_TOO_LARGE;
     }
     return OK;
@@ -149,7 +153,8 @@ static int serve_embedded(wsgi_httpd_exchange_t *x, wsgi_child_t *child)
     atomic_fetch_add(&child->embedded, 1);
     wsgi_interp_t *interp = wsgi_interp_find(x->ex.request.application_group.data, &result);
     if (interp != NULL) {
-        (void)wsgi_gateway_serve(interp, &x->ex, WSGI_RELOAD_IN_PLACE); /* logs through the exchange */
+        (void)wsgi_gateway_serve(interp, &x->ex,
+                                 WSGI_RELOAD_IN_PLACE); /* logs through the exchange */
     }
     atomic_fetch_sub(&child->embedded, 1);
     return interp != NULL ? x->status : refuse_embedded(x->r, result.detail);
@@ -198,7 +203,8 @@ static int serve_by_group(wsgi_httpd_exchange_t *x, int group)
     if (link == NULL) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
                       WSGI_ID(1532) "[%s] this httpd child has no link to the process group; the "
-                      "log of its start says why", x->ex.request.process_group.data);
+                                    "log of its start says why",
+                      x->ex.request.process_group.data);
         return HTTP_SERVICE_UNAVAILABLE;
     }
     wsgi_result_t result = {0};

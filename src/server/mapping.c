@@ -34,10 +34,10 @@ static void match_regex(request_rec *r, const wsgi_server_config_t *config, matc
     ap_regmatch_t found[AP_MAX_REG_MATCH];
     for (int i = 0; i < config->aliases->nelts && i < match->index; i++) {
         const wsgi_alias_t *alias = alias_at(config, i);
-        if (alias->regex != NULL
-            && ap_regexec(alias->regex, r->uri, AP_MAX_REG_MATCH, found, 0) == 0) {
-            const char *target = ap_pregsub(r->pool, alias->target, r->uri, AP_MAX_REG_MATCH,
-                                            found);
+        if (alias->regex != NULL &&
+            ap_regexec(alias->regex, r->uri, AP_MAX_REG_MATCH, found, 0) == 0) {
+            const char *target =
+                ap_pregsub(r->pool, alias->target, r->uri, AP_MAX_REG_MATCH, found);
             *match = (match_t){i, target, (size_t)found[0].rm_eo};
         }
     }

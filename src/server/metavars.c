@@ -78,15 +78,15 @@ static bool is_passed_unknown(const collector_t *it, wsgi_bytes_t field)
     if (field.len == 5) {
         return strcasecmp(field.data, "Proxy") != 0;
     }
-    return field.len != 19 || strcasecmp(field.data, "Proxy-Authorization") != 0
-           || it->core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
+    return field.len != 19 || strcasecmp(field.data, "Proxy-Authorization") != 0 ||
+           it->core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
 }
 
 static bool is_passed_known(const collector_t *it, unsigned number)
 {
-    return number != WSGI_META_HTTP_AUTHORIZATION
-           || it->route->config.pass_authorization == WSGI_FLAG_ON
-           || it->core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
+    return number != WSGI_META_HTTP_AUTHORIZATION ||
+           it->route->config.pass_authorization == WSGI_FLAG_ON ||
+           it->core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
 }
 
 static void collect_unknown_field(collector_t *it, wsgi_bytes_t field, wsgi_bytes_t value)
@@ -150,10 +150,10 @@ static bool is_blank(char byte)
  * the current one. */
 static wsgi_bytes_t get_request_uri(const collector_t *it)
 {
-    const char *rule = it->core->cgi_var_rules == NULL
-                           ? NULL
-                           : apr_hash_get(it->core->cgi_var_rules, "REQUEST_URI",
-                                          APR_HASH_KEY_STRING);
+    const char *rule =
+        it->core->cgi_var_rules == NULL
+            ? NULL
+            : apr_hash_get(it->core->cgi_var_rules, "REQUEST_URI", APR_HASH_KEY_STRING);
     if (rule != NULL && strcmp(rule, "current-uri") == 0) {
         return wsgi_text(it->r->uri);
     }
@@ -376,8 +376,8 @@ void wsgi_metavars_collect(request_rec *r, const wsgi_route_t *route, wsgi_bytes
 {
     const apr_array_header_t *environment = apr_table_elts(r->subprocess_env);
     const apr_array_header_t *fields = apr_table_elts(r->headers_in);
-    size_t most = (size_t)environment->nelts + (size_t)fields->nelts
-                  + sizeof cgi_variables / sizeof *cgi_variables + REDIRECT_VARIABLES;
+    size_t most = (size_t)environment->nelts + (size_t)fields->nelts +
+                  sizeof cgi_variables / sizeof *cgi_variables + REDIRECT_VARIABLES;
     wsgi_var_t *vars = apr_palloc(r->pool, most * sizeof *vars);
     collector_t it = {
         .r = r,

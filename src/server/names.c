@@ -54,7 +54,8 @@ wsgi_bytes_t wsgi_name_expand(const wsgi_name_t *name, const wsgi_name_place_t *
         return name->text;
     }
     size_t server_len = strlen(place->server);
-    char *text = apr_palloc(pool, server_len + WSGI_NAME_DECIMAL_BYTES + place->script_name.len + 3);
+    char *text =
+        apr_palloc(pool, server_len + WSGI_NAME_DECIMAL_BYTES + place->script_name.len + 3);
     char *end = put(text, place->server, server_len);
     if (place->port != 80 && place->port != 443) {
         *end++ = ':';

@@ -56,8 +56,7 @@ static enum wsgi_option_result take_quoted(apr_pool_t *pool, const char **args,
     return WSGI_OPTION_TAKEN;
 }
 
-enum wsgi_option_result wsgi_option_take(apr_pool_t *pool, const char **args,
-                                         wsgi_option_t *option)
+enum wsgi_option_result wsgi_option_take(apr_pool_t *pool, const char **args, wsgi_option_t *option)
 {
     while (is_blank(**args)) {
         ++*args;

@@ -33,9 +33,9 @@ static wsgi_bytes_t expand(request_rec *r, const wsgi_route_t *route, const wsgi
 static bool may_use(const request_rec *r, const wsgi_group_t *group)
 {
     const server_rec *owner = group->server;
-    return owner == r->server || !owner->is_virtual
-           || (owner->server_hostname != NULL && r->server->server_hostname != NULL
-               && strcmp(owner->server_hostname, r->server->server_hostname) == 0);
+    return owner == r->server || !owner->is_virtual ||
+           (owner->server_hostname != NULL && r->server->server_hostname != NULL &&
+            strcmp(owner->server_hostname, r->server->server_hostname) == 0);
 }
 
 static int find_group(request_rec *r, const wsgi_settings_t *settings, wsgi_route_t *route)
@@ -47,19 +47,19 @@ static int find_group(request_rec *r, const wsgi_settings_t *settings, wsgi_rout
         return OK;
     }
     route->process_group = expand(r, route, &ref->name);
-    route->group = ref->group >= 0 ? ref->group
-                                   : wsgi_settings_find_group(settings, route->process_group);
+    route->group =
+        ref->group >= 0 ? ref->group : wsgi_settings_find_group(settings, route->process_group);
     if (route->group < 0) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       WSGI_ID(0150) "no WSGIDaemonProcess defines the process group '%s' that "
-                      "%s, line %d, leads to", route->process_group.data, ref->place.file,
-                      ref->place.line);
+                                    "%s, line %d, leads to",
+                      route->process_group.data, ref->place.file, ref->place.line);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!may_use(r, &settings->groups[route->group])) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       WSGI_ID(0151) "the process group '%s' belongs to a virtual host of another "
-                      "ServerName: define it in this one, or outside all of them",
+                                    "ServerName: define it in this one, or outside all of them",
                       route->process_group.data);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -78,9 +78,8 @@ int wsgi_route_find(request_rec *r, wsgi_route_t *route)
     }
     split_uri(r, route);
     const wsgi_name_t *application_group = route->config.application_group;
-    route->application_group = expand(r, route, application_group != NULL
-                                                    ? application_group
-                                                    : &default_application_group);
+    route->application_group = expand(
+        r, route, application_group != NULL ? application_group : &default_application_group);
     route->callable = route->config.callable_object == NULL
                           ? WSGI_LITERAL("application")
                           : wsgi_text(route->config.callable_object);

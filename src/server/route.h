@@ -12,9 +12,9 @@
 #define WSGI_HANDLER_TYPE   "application/x-httpd-wsgi" /* the same, as a media type */
 
 typedef struct wsgi_route {
-    wsgi_dir_config_t config;          /* the alias's options over the directory's */
+    wsgi_dir_config_t config; /* the alias's options over the directory's */
     wsgi_bytes_t script_name, path_info;
-    int group;                         /* index into the settings' groups, or WSGI_GROUP_EMBEDDED */
+    int group; /* index into the settings' groups, or WSGI_GROUP_EMBEDDED */
     wsgi_bytes_t process_group, application_group, callable; /* NUL-terminated */
 } wsgi_route_t;
 

@@ -45,8 +45,8 @@ static wsgi_server_config_t *own_config(const resolver_t *it, const server_rec *
 
 int wsgi_settings_find_group(const wsgi_settings_t *settings, wsgi_bytes_t name)
 {
-    const wsgi_group_t *group = apr_hash_get(settings->groups_by_name, name.data,
-                                             (apr_ssize_t)name.len);
+    const wsgi_group_t *group =
+        apr_hash_get(settings->groups_by_name, name.data, (apr_ssize_t)name.len);
     return group == NULL ? -1 : (int)(group - settings->groups);
 }
 
@@ -61,9 +61,8 @@ static void complete_group(const resolver_t *it, wsgi_group_draft_t *draft)
     if (*settings->python_home == '\0') {
         settings->python_home = it->main->python_home;
     }
-    settings->server_version = AP_SERVER_MAJORVERSION_NUMBER * 10000
-                               + AP_SERVER_MINORVERSION_NUMBER * 100
-                               + AP_SERVER_PATCHLEVEL_NUMBER;
+    settings->server_version = AP_SERVER_MAJORVERSION_NUMBER * 10000 +
+                               AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER;
     int level = ap_get_server_module_loglevel(server, APLOG_MODULE_INDEX);
     settings->log_level = level > WSGI_LOG_TRACE5 ? WSGI_LOG_TRACE5 : level;
     draft->group.socket_timeout_us = server->timeout;
@@ -156,10 +155,10 @@ static bool may_set_handler(const ap_directive_t *node)
 {
     for (; node != NULL; node = node->next) {
         const char *args = node->args == NULL ? "" : node->args;
-        if (strstr(args, "wsgi-script") != NULL || strstr(args, "x-httpd-wsgi") != NULL
-            || (strncasecmp(node->directive, "AllowOverride", 13) == 0
-                && strcasecmp(args, "None") != 0)
-            || may_set_handler(node->first_child)) {
+        if (strstr(args, "wsgi-script") != NULL || strstr(args, "x-httpd-wsgi") != NULL ||
+            (strncasecmp(node->directive, "AllowOverride", 13) == 0 &&
+             strcasecmp(args, "None") != 0) ||
+            may_set_handler(node->first_child)) {
             return true;
         }
     }

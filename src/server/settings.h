@@ -48,7 +48,7 @@ void wsgi_dir_config_lay(wsgi_dir_config_t *merged, const wsgi_dir_config_t *out
                          const wsgi_dir_config_t *inner);
 
 typedef struct wsgi_alias {
-    const char *path;  /* URL path, NULL where a regular expression decides */
+    const char *path; /* URL path, NULL where a regular expression decides */
     ap_regex_t *regex;
     const char *target;
     wsgi_dir_config_t options;
@@ -66,18 +66,18 @@ typedef struct wsgi_settings {
     const char *python_home, *python_path; /* embedded; "" where not set */
     wsgi_group_t *groups;                  /* in the order of the configuration */
     unsigned group_count;
-    apr_hash_t *groups_by_name;            /* name → a pointer into `groups` */
-    bool needs_python;                     /* an httpd child may have to run an application */
+    apr_hash_t *groups_by_name; /* name → a pointer into `groups` */
+    bool needs_python;          /* an httpd child may have to run an application */
 } wsgi_settings_t;
 
 struct wsgi_child;
 
 /* One server's (main or virtual). Its own words only: main's count through `main`. */
 typedef struct wsgi_server_config {
-    struct wsgi_server_config *main;   /* NULL in the main server's */
-    apr_array_header_t *aliases;       /* wsgi_alias_t * */
-    apr_array_header_t *group_drafts;  /* wsgi_group_draft_t * */
-    apr_array_header_t *group_refs;    /* wsgi_group_ref_t * */
+    struct wsgi_server_config *main;  /* NULL in the main server's */
+    apr_array_header_t *aliases;      /* wsgi_alias_t * */
+    apr_array_header_t *group_drafts; /* wsgi_group_draft_t * */
+    apr_array_header_t *group_refs;   /* wsgi_group_ref_t * */
     const char *python_home, *python_path;
 
     const wsgi_alias_map_t *alias_map; /* resolved: of `aliases` that have a path */
