@@ -1,0 +1,55 @@
+"""./bootstrap check sums what its stages say, and fails when any of them fails.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from conftest import ROOT
+
+MAKE = """#!/bin/sh
+case "$*" in *unit*) echo "{result}"; exit {status} ;; esac
+"""
+
+
+def check(tree, result, status, count_status):
+    """A tree whose unit tests, bench and pytest runs end as told. pytest runs five times."""
+    (tree.root / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "check", tree.root / "tools")
+    programs = {"configure": "#!/bin/sh\ntouch Makefile\n",
+                "bin/make": MAKE.format(result=result, status=status),
+                "bench/count": f"#!/bin/sh\nexit {count_status}\n"}
+    for name, text in programs.items():
+        tree.write(name, text).chmod(0o755)
+    for folder in ("tools", "server"):
+        tree.write(f"tests/{folder}/test_it.py", "def test_one():\n    assert 1 + 1 == 2\n")
+    tree.write("pytest.ini", "[pytest]\nmarkers =\n    big: large\n")
+    done = subprocess.run([tree.root / "tools" / "check"], capture_output=True, text=True,
+                          env={**os.environ, "PATH": f"{tree.root}/bin:{os.environ['PATH']}"})
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_all_is_well(tree):
+    status, lines = check(tree, "3 passed, 0 failed", 0, 0)
+    assert lines[-1] == "11 passed, 0 failed"
+    assert status == 0
+
+
+@pytest.mark.parametrize("arguments, last", [
+    (("2 passed, 1 failed", 1, 0), "9 passed, 2 failed"),
+    (("3 passed, 0 failed", 0, 1), "11 passed, 1 failed"),
+    (("no summary", 1, 0), "5 passed, 2 failed"),
+])
+def test_a_failing_stage_fails_the_check(tree, arguments, last):
+    status, lines = check(tree, *arguments)
+    assert lines[-1] == last
+    assert status == 1
+
+
+def test_an_unknown_option_is_refused():
+    done = subprocess.run([ROOT / "tools" / "check", "--frob"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "check: there is no option --frob: see ./bootstrap help\n"
