@@ -61,6 +61,9 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_handler(on_handler, NULL, NULL, APR_HOOK_MIDDLE);
 }
 
+/* the one symbol that the module shows */
+extern module wsgi_module __attribute__((visibility("default")));
+
 AP_DECLARE_MODULE(wsgi) = {
     STANDARD20_MODULE_STUFF,  wsgi_config_create_dir,
     wsgi_config_merge_dir,    wsgi_config_create_server,

@@ -22,10 +22,12 @@ static int ask_mpm(int question)
     return ap_mpm_query(question, &answer) == APR_SUCCESS && answer > 0 ? answer : 1;
 }
 
-static int start_python(const wsgi_settings_t *settings, wsgi_result_t *result)
+/* The runtime keeps what it is given. */
+static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsgi_result_t *result)
 {
     int processes = ask_mpm(AP_MPMQ_MAX_DAEMONS), threads = ask_mpm(AP_MPMQ_MAX_THREADS);
-    const wsgi_runtime_settings_t runtime = {
+    wsgi_runtime_settings_t *runtime = apr_palloc(pchild, sizeof *runtime);
+    *runtime = (wsgi_runtime_settings_t){
         .python_home = settings->python_home,
         .python_path = settings->python_path,
         .home = "",
@@ -38,7 +40,7 @@ static int start_python(const wsgi_settings_t *settings, wsgi_result_t *result)
         .is_multiprocess = processes != 1,
         .is_multithread = threads != 1,
     };
-    return wsgi_runtime_start(&runtime, result);
+    return wsgi_runtime_start(runtime, result);
 }
 
 /* The MPM has joined its threads before pchild ends, except where it gave up on one, and except
@@ -61,7 +63,7 @@ static void open_python(wsgi_child_t *child, const wsgi_settings_t *settings, ap
         child->python_failure = "nothing in the configuration leads to an application in httpd's "
                                 "own children";
     }
-    else if (start_python(settings, &result) < 0) {
+    else if (start_python(settings, pchild, &result) < 0) {
         child->python_failure = apr_pstrdup(pchild, result.detail);
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server,
                      WSGI_ID(1511) "Python cannot be started, so embedded applications answer 500 "
