@@ -11,7 +11,7 @@
 
 #include "wsgi_core.h"
 
-/* Facts of the process, borrowed for its whole life. Texts NUL-terminated, never NULL. */
+/* Facts of the process. Texts NUL-terminated, never NULL, borrowed for its whole life. */
 typedef struct wsgi_runtime_settings {
     const char *python_home;        /* "" = where this libpython was installed for */
     const char *python_path;        /* colon-separated, site-directory semantics; "" = none */

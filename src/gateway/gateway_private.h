@@ -1,0 +1,187 @@
+/* gateway/gateway_private.h — what the files of this folder share: state per interpreter, objects
+ * kept per thread, and one request in progress.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef WSGI_GATEWAY_PRIVATE_H
+#define WSGI_GATEWAY_PRIVATE_H
+
+#include "wsgi_python.h"
+
+#include "wsgi_exchange.h"
+#include "wsgi_field.h"
+#include "wsgi_gateway.h"
+
+#include <pthread.h>
+
+/* Keys of the environ that are not meta-variables: CONSTANT ones are the same for all requests of
+ * an interpreter, the others are set anew for each. */
+#define WSGI_TYPED_KEYS(CONSTANT, VARYING)                                                         \
+    CONSTANT(WSGI_VERSION, "wsgi.version")                                                         \
+    CONSTANT(INPUT_TERMINATED, "wsgi.input_terminated")                                            \
+    CONSTANT(FILE_WRAPPER, "wsgi.file_wrapper")                                                    \
+    CONSTANT(MULTITHREAD, "wsgi.multithread")                                                      \
+    CONSTANT(MULTIPROCESS, "wsgi.multiprocess")                                                    \
+    CONSTANT(RUN_ONCE, "wsgi.run_once")                                                            \
+    CONSTANT(APACHE_VERSION, "apache.version")                                                     \
+    CONSTANT(MOD_WSGI_VERSION, "mod_wsgi.version")                                                 \
+    VARYING(URL_SCHEME, "wsgi.url_scheme")                                                         \
+    VARYING(INPUT, "wsgi.input")                                                                   \
+    VARYING(ERRORS, "wsgi.errors")                                                                 \
+    VARYING(PROCESS_GROUP, "mod_wsgi.process_group")                                               \
+    VARYING(APPLICATION_GROUP, "mod_wsgi.application_group")                                       \
+    VARYING(CALLABLE_OBJECT, "mod_wsgi.callable_object")                                           \
+    VARYING(REQUEST_HANDLER, "mod_wsgi.request_handler")                                           \
+    VARYING(HANDLER_SCRIPT, "mod_wsgi.handler_script")                                             \
+    VARYING(THREAD_ID, "mod_wsgi.thread_id")                                                       \
+    VARYING(REQUEST_START, "mod_wsgi.request_start")                                               \
+    VARYING(QUEUE_START, "mod_wsgi.queue_start")                                                   \
+    VARYING(DAEMON_START, "mod_wsgi.daemon_start")                                                 \
+    VARYING(APPLICATION_START, "mod_wsgi.application_start")
+
+enum wsgi_typed_key {
+#define KEY(name, text) WSGI_KEY_##name,
+    WSGI_TYPED_KEYS(KEY, KEY)
+#undef KEY
+        WSGI_KEY_COUNT
+};
+
+/* The component's state: one per interpreter, immutable once set up. */
+typedef struct wsgi_gateway {
+    PyTypeObject *input_type, *start_response_type, *file_wrapper_type;
+    PyObject *template_environ;               /* constants, and every usual key */
+    PyObject *typed_keys[WSGI_KEY_COUNT];     /* interned */
+    PyObject *meta_keys[WSGI_META_COUNT];     /* interned, by WSGI_META_* */
+    PyObject *our_keys;                       /* those that SetEnv and the like may not forge */
+    PyObject *schemes[2];                     /* "http", "https" */
+    PyObject *name_close, *name_read, *name_tell;
+} wsgi_gateway_t;
+
+typedef struct wsgi_call wsgi_call_t;
+
+/* wsgi.input. */
+typedef struct wsgi_pyinput {
+    PyObject_HEAD
+    wsgi_call_t *call;    /* NULL: the request is over */
+    wsgi_buffer_t ahead;  /* read, but not yet asked for: the rest after a line */
+} wsgi_pyinput_t;
+
+/* start_response. */
+typedef struct wsgi_pystart {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    wsgi_call_t *call; /* NULL: the request is over */
+} wsgi_pystart_t;
+
+/* Values of these keys hardly change from one request of a thread to the next. */
+#define WSGI_MEMO_COUNT (WSGI_META_HTTP_ACCEPT_CHARSET + 1)
+
+/* What an attachment keeps for its next request. Objects go back into the kit only where the
+ * application kept no reference. */
+typedef struct wsgi_kit {
+    wsgi_pyinput_t *input;
+    wsgi_pystart_t *start;
+    PyObject *errors, *errors_sink;
+    PyObject *thread_id;
+    PyObject *meta_memo[WSGI_MEMO_COUNT]; /* last value, ASCII; or NULL */
+    PyObject *typed_memo[WSGI_KEY_COUNT];
+    wsgi_field_t *fields; /* of the response head */
+    size_t field_capacity;
+} wsgi_kit_t;
+
+/* A single last item of at most this size is copied out, so that Python need not be entered again
+ * after it has been sent. */
+#define WSGI_TAIL_BYTES 4096u
+
+#define WSGI_LENGTH_UNKNOWN INT64_C(-1)
+
+/* One request in progress; lives on the stack of wsgi_gateway_serve(). */
+struct wsgi_call {
+    wsgi_exchange_t *ex;
+    wsgi_py_t *py;
+    const wsgi_gateway_t *gateway;
+    wsgi_kit_t *kit;
+    wsgi_log_target_t log;
+    pthread_mutex_t verb_lock; /* guards ex: it takes one verb at a time */
+    int64_t daemon_start_us;
+
+    /* The head, as start_response() said last. Names and values lie in these objects. */
+    PyObject *status, *headers;
+    wsgi_head_t head;
+    int64_t content_length; /* or WSGI_LENGTH_UNKNOWN */
+    bool has_head;
+    bool is_head_given; /* to the exchange */
+    bool is_frozen;     /* given, or write() was called: cannot be replaced */
+    bool is_head_request; /* its Content-Length speaks of the answer to GET */
+
+    int64_t sent;    /* body bytes */
+    int read_error;  /* sticky wsgi_error of wsgi.input */
+    int send_error;  /* sticky wsgi_error of the response */
+    size_t tail_len; /* in tail, yet to be sent */
+
+    enum wsgi_outcome outcome;
+    unsigned failure_status; /* for WSGI_FAILED */
+    int code;                /* what wsgi_gateway_serve() returns */
+    char tail[WSGI_TAIL_BYTES];
+};
+
+/* call.c — the life of a request in progress. */
+void wsgi_call_init(wsgi_call_t *call, wsgi_exchange_t *ex);
+/* Waits until no thread of the application is inside a verb, and keeps it so. */
+void wsgi_call_close(wsgi_call_t *call);
+void wsgi_call_free(wsgi_call_t *call);
+/* Takes the exchange for one verb; false with RuntimeError set where another thread of the
+ * application is inside one. */
+bool wsgi_call_lock(wsgi_call_t *call);
+void wsgi_call_unlock(wsgi_call_t *call);
+/* Lines to the request's log: attached, and where there is no attachment. */
+void wsgi_call_log(wsgi_call_t *call, int level, const char *fmt, ...) WSGI_PRINTF(3, 4);
+void wsgi_call_log_detached(wsgi_call_t *call, int level, const char *text);
+/* Remembers how the request ends: `status` where nothing went out, a visible truncation where
+ * something did. */
+void wsgi_call_fail(wsgi_call_t *call, int code, unsigned status);
+/* The same, with 500, for the Python exception in flight, which is logged and cleared. */
+void wsgi_call_fail_exception(wsgi_call_t *call);
+
+/* application.c — the callable of the script; NULL where the request has been failed or
+ * declined. */
+PyObject *wsgi_application_find(wsgi_call_t *call, enum wsgi_reload_mode mode);
+
+/* state.c — set-up and tear-down of the component. */
+extern const wsgi_component_t wsgi_gateway_component;
+/* The kit of call's attachment, filled; -1 with an exception set. */
+int wsgi_kit_open(wsgi_call_t *call);
+/* Takes the objects out of use, and drops those that the application kept. */
+void wsgi_kit_close(wsgi_call_t *call);
+
+/* environ.c — a new dict; NULL with an exception set. */
+PyObject *wsgi_environ_new(wsgi_call_t *call);
+/* The template of an interpreter; -1 with an exception set. */
+int wsgi_environ_prepare(wsgi_gateway_t *gateway);
+/* The name of the callable; NULL with an exception set. */
+PyObject *wsgi_environ_callable(wsgi_call_t *call);
+
+/* input.c, start_response.c, filewrapper.c — types. */
+PyTypeObject *wsgi_input_type(PyObject *module);
+PyTypeObject *wsgi_start_response_type(PyObject *module);
+PyTypeObject *wsgi_file_wrapper_type(PyObject *module);
+vectorcallfunc wsgi_start_response_vectorcall(void);
+
+/* response.c — sends what the application returned. Exceptions stay in flight: -1. */
+int wsgi_response_iterate(wsgi_call_t *call, PyObject *result);
+/* Calls result.close() where there is one; its exception is logged, no more. */
+void wsgi_response_close(wsgi_call_t *call, PyObject *result);
+/* Sends a chunk that write() or an iteration gave; borrowed for the call. WSGI_OK or a sticky
+ * negative code; an exception may be set as well. */
+int wsgi_response_send(wsgi_call_t *call, PyObject *chunk, enum wsgi_send_flag flag);
+/* Hands the head over where no chunk did. Results as above. */
+int wsgi_response_finish(wsgi_call_t *call);
+
+/* filewrapper.c — what a FileWrapper would send from a regular file. */
+typedef struct wsgi_file_range {
+    int fd;
+    int64_t offset, length;
+} wsgi_file_range_t;
+/* True where the wrapped object is a regular file that tells its position. No exception is left. */
+bool wsgi_file_wrapper_range(wsgi_call_t *call, PyObject *wrapper, wsgi_file_range_t *range);
+
+#endif

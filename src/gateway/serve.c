@@ -1,0 +1,162 @@
+/* gateway/serve.c — one request, from the exchange to the application and back.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "gateway_private.h"
+
+static PyObject *call_application(wsgi_call_t *call, PyObject *application)
+{
+    WSGI_AUTO_REF PyObject *environ = wsgi_environ_new(call);
+    if (environ == NULL) {
+        return NULL;
+    }
+    PyObject *args[] = {NULL, environ, (PyObject *)call->kit->start};
+    return PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
+static void explain_send_error(wsgi_call_t *call)
+{
+    int code = call->send_error;
+    if (code == WSGI_E_GONE) {
+        wsgi_call_log(call, WSGI_LOG_INFO, "the client went away after %lld bytes of the answer",
+                      (long long)call->sent);
+    }
+    else {
+        wsgi_call_log(call, WSGI_LOG_ERR, WSGI_ID(1205) "the answer cannot be sent: %s; look for "
+                      "the reason in the lines before", wsgi_strerror(code));
+    }
+    wsgi_call_fail(call, code, 500);
+}
+
+static bool is_short(const wsgi_call_t *call)
+{
+    bool has_body =
+        !call->is_head_request && call->head.status != 204 && call->head.status != 304;
+    return has_body && call->content_length > call->sent + (int64_t)call->tail_len;
+}
+
+static void cut_short(wsgi_call_t *call)
+{
+    wsgi_call_log(call, WSGI_LOG_INFO,
+                  "the answer has %lld bytes, fewer than its Content-Length %lld; it is cut, so "
+                  "that the client does not wait for the rest",
+                  (long long)(call->sent + (int64_t)call->tail_len),
+                  (long long)call->content_length);
+    call->outcome = WSGI_TRUNCATED;
+    call->code = WSGI_E_INVALID;
+}
+
+static void explain_no_head(wsgi_call_t *call)
+{
+    const wsgi_request_t *request = &call->ex->request;
+    wsgi_call_log(call, WSGI_LOG_ERR,
+                  WSGI_ID(1204) "'%s' in script '%s' returned without calling start_response(); "
+                  "call it before the answer ends", request->callable.data, request->script.data);
+    wsgi_call_fail(call, WSGI_E_INVALID, 500);
+}
+
+/* The iteration came to its end. */
+static void conclude(wsgi_call_t *call)
+{
+    if (!call->has_head) {
+        explain_no_head(call);
+    }
+    else if (wsgi_response_finish(call) != WSGI_OK) {
+        explain_send_error(call);
+    }
+    else if (is_short(call)) {
+        cut_short(call);
+    }
+}
+
+static void send_result(wsgi_call_t *call, PyObject *result)
+{
+    int code = wsgi_response_iterate(call, result);
+    if (code < 0) {
+        wsgi_call_fail_exception(call);
+    }
+    wsgi_response_close(call, result);
+    if (code == 0) {
+        conclude(call);
+    }
+    else if (code > 0) {
+        explain_send_error(call);
+    }
+}
+
+static void answer(wsgi_call_t *call, PyObject *application)
+{
+    WSGI_AUTO_REF PyObject *result = call_application(call, application);
+    if (result == NULL) {
+        wsgi_call_fail_exception(call);
+    }
+    else {
+        send_result(call, result);
+    }
+    Py_CLEAR(call->status);
+    Py_CLEAR(call->headers);
+}
+
+static void run_application(wsgi_call_t *call, enum wsgi_reload_mode mode)
+{
+    WSGI_AUTO_REF PyObject *application = wsgi_application_find(call, mode);
+    if (application != NULL) {
+        answer(call, application);
+    }
+}
+
+static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
+{
+    wsgi_pylog_redirect(call->py, &call->log);
+    call->gateway = wsgi_py_component(call->py, &wsgi_gateway_component);
+    if (call->gateway != NULL && wsgi_kit_open(call) == 0) {
+        run_application(call, mode);
+        wsgi_kit_close(call);
+    }
+    else {
+        wsgi_call_fail_exception(call);
+    }
+    wsgi_pylog_redirect(call->py, NULL);
+    wsgi_call_close(call);
+}
+
+static void run(wsgi_call_t *call, wsgi_interp_t *interp, enum wsgi_reload_mode mode)
+{
+    WSGI_PY_SCOPE(py, interp);
+    if (py != NULL) {
+        call->py = py;
+        run_attached(call, mode);
+        return;
+    }
+    wsgi_call_log_detached(call, WSGI_LOG_ERR,
+                           WSGI_ID(1206) "Python is stopping in this process, or out of memory; "
+                           "the request cannot be served here, try it again");
+    wsgi_call_fail(call, WSGI_E_REFUSED, 503);
+}
+
+/* Python has been left: what is still to send. */
+static void send_tail(wsgi_call_t *call)
+{
+    wsgi_exchange_t *ex = call->ex;
+    if (call->tail_len == 0 || call->outcome == WSGI_FAILED) {
+        return;
+    }
+    int code = ex->verbs->send_body(ex, call->tail, call->tail_len, WSGI_SEND_LAST);
+    if (code < 0) {
+        wsgi_call_log_detached(call, code == WSGI_E_GONE ? WSGI_LOG_INFO : WSGI_LOG_ERR,
+                               wsgi_strerror(code));
+        wsgi_call_fail(call, code, 500);
+    }
+}
+
+int wsgi_gateway_serve(wsgi_interp_t *interp, wsgi_exchange_t *ex, enum wsgi_reload_mode mode)
+{
+    wsgi_call_t call;
+    wsgi_call_init(&call, ex);
+    run(&call, interp, mode);
+    if (call.code != WSGI_E_DECLINED) {
+        send_tail(&call);
+        (void)ex->verbs->finish(ex, call.outcome, call.failure_status);
+    }
+    wsgi_call_free(&call);
+    return call.code;
+}

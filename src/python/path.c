@@ -1,0 +1,76 @@
+/* python/path.c — sys.path: the group's home, then the entries of python-path, then the rest.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "python_private.h"
+
+#include <string.h>
+
+/* Site-directory semantics: .pth files inside the directory count. */
+static int add_entry(PyObject *addsitedir, const char *entry, size_t len)
+{
+    WSGI_AUTO_REF PyObject *path = PyUnicode_DecodeFSDefaultAndSize(entry, (Py_ssize_t)len);
+    WSGI_AUTO_REF PyObject *done = path != NULL ? PyObject_CallOneArg(addsitedir, path) : NULL;
+    return done != NULL ? 0 : -1;
+}
+
+static int add_entries(const char *entries)
+{
+    WSGI_AUTO_REF PyObject *site = PyImport_ImportModule("site");
+    WSGI_AUTO_REF PyObject *addsitedir =
+        site != NULL ? PyObject_GetAttrString(site, "addsitedir") : NULL;
+    if (addsitedir == NULL) {
+        return -1;
+    }
+    while (*entries != '\0') {
+        size_t len = strcspn(entries, ":");
+        if (len > 0 && add_entry(addsitedir, entries, len) != 0) {
+            return -1;
+        }
+        entries += len + (entries[len] == ':');
+    }
+    return 0;
+}
+
+/* addsitedir() appends; what is new goes to the front, in order. */
+static int move_new_to_front(PyObject *path, PyObject *before)
+{
+    Py_ssize_t front = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(path); i++) {
+        WSGI_AUTO_REF PyObject *entry = Py_NewRef(PyList_GET_ITEM(path, i));
+        int was_there = PySequence_Contains(before, entry);
+        if (was_there < 0) {
+            return -1;
+        }
+        if (!was_there && (PyList_SetSlice(path, i, i + 1, NULL) != 0 ||
+                           PyList_Insert(path, front++, entry) != 0)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int insert_home(PyObject *path, const char *home)
+{
+    if (*home == '\0') {
+        return 0;
+    }
+    WSGI_AUTO_REF PyObject *entry = PyUnicode_DecodeFSDefault(home);
+    return entry != NULL ? PyList_Insert(path, 0, entry) : -1;
+}
+
+int wsgi_path_arrange(wsgi_py_t *py)
+{
+    (void)py;
+    const wsgi_runtime_settings_t *settings = wsgi_runtime_settings();
+    PyObject *path_b = PySys_GetObject("path");
+    if (path_b == NULL || !PyList_Check(path_b)) {
+        PyErr_SetString(PyExc_RuntimeError, "sys.path is not a list");
+        return -1;
+    }
+    WSGI_AUTO_REF PyObject *path = Py_NewRef(path_b);
+    WSGI_AUTO_REF PyObject *before = PySequence_List(path);
+    if (before == NULL || add_entries(settings->python_path) != 0) {
+        return -1;
+    }
+    return move_new_to_front(path, before) != 0 ? -1 : insert_home(path, settings->home);
+}

@@ -1,0 +1,123 @@
+/* python/python_private.h — what the files of this folder share: the process's runtime, its
+ * interpreters, and what a thread holds in them.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef WSGI_PYTHON_PRIVATE_H
+#define WSGI_PYTHON_PRIVATE_H
+
+#include "wsgi_python.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define WSGI_INTERP_BUCKETS 64u
+#define WSGI_SCRIPT_BUCKETS 64u
+
+enum wsgi_log_stream { WSGI_STREAM_STDOUT, WSGI_STREAM_STDERR, WSGI_STREAM_COUNT };
+
+/* What one thread holds; reached by a thread-local pointer, freed by its exit hook. */
+typedef struct wsgi_thread {
+    unsigned number;
+    wsgi_py_t **attachments; /* by the interpreter's index; NULL where never entered */
+    unsigned attachment_count;
+    const wsgi_log_target_t *log;               /* NULL = the process's log */
+    wsgi_buffer_t partials[WSGI_STREAM_COUNT];  /* text of sys.stdout/err without a line end */
+} wsgi_thread_t;
+
+/* A thread's place in an interpreter: its cached thread state, made at the first entry. */
+struct wsgi_py {
+    wsgi_interp_t *interp;
+    wsgi_thread_t *thread;      /* NULL for an interpreter's home */
+    PyThreadState *state;       /* NULL: taken away by wsgi_runtime_stop(); guarded by lock */
+    void *local;                /* the component's */
+    wsgi_py_t *next, **link;    /* in interp->attachments; guarded by lock */
+    atomic_bool is_in_use;      /* written by its thread, read by wsgi_runtime_stop() */
+};
+
+enum wsgi_interp_state {
+    WSGI_INTERP_EMPTY, /* not made yet, or the last try failed */
+    WSGI_INTERP_CREATING,
+    WSGI_INTERP_READY,
+    WSGI_INTERP_ENDED
+};
+
+typedef struct wsgi_script wsgi_script_t;
+
+struct wsgi_interp {
+    _Atomic(wsgi_interp_t *) next; /* in its bucket; entries stay for the process's life */
+    wsgi_interp_t *older;          /* the one made before; guarded by lock */
+    uint64_t hash;
+    unsigned index;     /* place in wsgi_thread_t.attachments */
+    _Atomic int state;  /* enum wsgi_interp_state; changes under lock */
+    PyInterpreterState *python;
+    wsgi_py_t home;         /* its first thread state: for set-up and end */
+    wsgi_py_t *attachments; /* guarded by lock */
+
+    PyObject *module;       /* mod_wsgi */
+    PyObject *sink_type;    /* mod_wsgi.LogSink */
+    PyObject *text_stream;  /* io.TextIOWrapper */
+    PyObject *buffer_name;  /* "buffer" */
+    wsgi_script_t *scripts[WSGI_SCRIPT_BUCKETS]; /* written under load_lock, attached */
+
+    const wsgi_component_t *component;
+    _Atomic(void *) component_state; /* written under load_lock */
+    char name[];
+};
+
+/* The one Python of this process. */
+typedef struct wsgi_runtime {
+    wsgi_runtime_settings_t settings; /* immutable after the start */
+    atomic_bool is_started, is_stopping;
+    pid_t pid;                /* of the process that started Python */
+    pthread_key_t thread_key; /* only for its destructor */
+    _Atomic unsigned thread_count;
+
+    pthread_mutex_t lock; /* a leaf: held for a few instructions, never while attaching */
+    pthread_cond_t changed;         /* an interpreter left CREATING */
+    unsigned interp_count;          /* guarded by lock */
+    wsgi_interp_t *newest;          /* guarded by lock */
+    _Atomic(wsgi_interp_t *) interps[WSGI_INTERP_BUCKETS]; /* written under lock */
+
+    /* One script loads at a time in a process. Taken detached and held while attached: safe,
+     * because nobody waits for it attached. Never taken with `lock` in hand. */
+    pthread_mutex_t load_lock;
+} wsgi_runtime_t;
+
+extern wsgi_runtime_t wsgi_the_runtime;
+
+/* FNV-1a. */
+static inline uint64_t wsgi_name_hash(const char *name, size_t len)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < len; i++) {
+        hash = (hash ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+/* interp.c — an interpreter without Python inside, in the registry. NULL without memory. */
+wsgi_interp_t *wsgi_interp_add_locked(const char *name);
+/* Prepares what code expects to find: modules, streams, path. -1 with an exception set. */
+int wsgi_interp_set_up(wsgi_py_t *py);
+/* Ends all of them, sub-interpreters first, on the main thread; true where Python could be
+ * finalised. */
+bool wsgi_interps_end(void);
+
+/* module.c, path.c, stream.c, restrict.c — steps of the set-up; -1 with an exception set. */
+int wsgi_modules_add(wsgi_py_t *py);
+int wsgi_path_arrange(wsgi_py_t *py);
+int wsgi_streams_install(wsgi_py_t *py);
+int wsgi_signals_restrict(wsgi_py_t *py);
+
+/* script.c — forgets the loaded scripts of an interpreter that ends. */
+void wsgi_scripts_free(wsgi_py_t *py);
+
+/* pylog.c — one line to the calling thread's target, detached. */
+void wsgi_pylog_line(int level, const char *text);
+/* Puts the exception in flight into *result, after a prefix, and clears it. Returns the code. */
+int wsgi_pylog_to_result(wsgi_result_t *result, const char *prefix);
+
+/* home.c — is it a virtual environment? */
+bool wsgi_home_is_virtual(const char *home);
+
+#endif
