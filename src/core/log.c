@@ -72,7 +72,7 @@ static size_t escape_byte(char *out, unsigned char c)
 }
 
 /* Copies text, escaped, into line; what does not fit is cut, and the cut can be seen. */
-static void escape_line(char line[LINE_BYTES], const char *text, bool is_cut)
+static void escape_line(char line[LINE_BYTES], const char *text)
 {
     static const char mark[] = " [cut]";
     size_t used = 0;
@@ -80,7 +80,7 @@ static void escape_line(char line[LINE_BYTES], const char *text, bool is_cut)
     while (*text != '\0' && used + 4 + sizeof(mark) <= LINE_BYTES) {
         used += escape_byte(line + used, (unsigned char)*text++);
     }
-    if (is_cut || *text != '\0') {
+    if (*text != '\0') {
         memcpy(line + used, mark, sizeof(mark));
     }
     else {
@@ -97,7 +97,7 @@ void wsgi_log_at(int level, const char *file, int line, const char *fmt, ...)
     va_start(args, fmt);
     const int wanted = vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    escape_line(escaped, wanted < 0 ? fmt : text, wanted >= (int)sizeof(text));
+    escape_line(escaped, wanted < 0 ? fmt : text);
     the_sink.write(the_sink.baton, level, file, line, escaped);
     errno = saved_errno;
 }

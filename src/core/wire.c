@@ -249,7 +249,7 @@ static bool is_legal_request(const wsgi_request_t *request)
     const int64_t first = (int64_t)request->body_first.len;
     const bool is_included = (request->flags & WSGI_REQUEST_BODY_INCLUDED) != 0;
 
-    return (request->flags & ~(uint32_t)REQUEST_FLAGS) == 0 && length >= WSGI_BODY_UNKNOWN &&
+    return (request->flags & ~(uint32_t)REQUEST_FLAGS) == 0 &&
            (length == WSGI_BODY_UNKNOWN || first == length || (first < length && !is_included));
 }
 
@@ -446,7 +446,7 @@ static void read_fields(wsgi_reader_t *in, wsgi_field_t *fields, size_t count)
         wsgi_var_t pair;
 
         read_pair(in, &pair);
-        if (pair.number != 0 || !wsgi_field_name_is_legal(pair.name.data, pair.name.len) ||
+        if (!wsgi_field_name_is_legal(pair.name.data, pair.name.len) ||
             !wsgi_field_value_is_legal(pair.value.data, pair.value.len)) {
             wsgi_reader_spoil(in);
         }

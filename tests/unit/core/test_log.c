@@ -29,6 +29,7 @@ static void remember(void *baton, int level, const char *file, int line, const c
     seen->level = level;
     seen->file = file;
     seen->line = line;
+    errno = ENOSPC;
     snprintf(seen->text, sizeof(seen->text), "%s", text);
 }
 
