@@ -6,7 +6,6 @@ SPDX-License-Identifier: Apache-2.0
 import html
 import os
 import platform
-import threading
 
 PAGE = """\
 <!doctype html>
@@ -51,7 +50,7 @@ def application(environ, start_response):
         ("mode", "daemon" if group else "embedded"),
         ("process group", group or "(none: inside httpd's child)"),
         ("application group", environ.get("mod_wsgi.application_group") or "(main interpreter)"),
-        ("process, thread", f"{os.getpid()}, {threading.current_thread().name}"),
+        ("process", os.getpid()),
         ("mod_wsgi", ".".join(map(str, environ.get("mod_wsgi.version", ("not", "there"))))),
     ]
     body = PAGE.format(
