@@ -30,6 +30,7 @@ def tree(tree):
 
 def test_a_tree_in_order_passes(tree):
     tree.write("src/core/info.c", 'void h(void)\n{\n    wsgi_log(WSGI_LOG_INFO, "hello");\n}\n')
+    tree.write("src/python/stream.c", 'void i(void) { wsgi_log(WSGI_LOG_ERR, "%s", line); }\n')
     tree.accepts("check-messages")
 
 
