@@ -278,19 +278,32 @@ static int pass(wsgi_httpd_exchange_t *x)
     return x->write_error;
 }
 
+/* Nothing more comes. A body that is shorter than the head has said, as the client has seen it, can
+ * only be ended by closing the connection. */
+static int pass_end(wsgi_httpd_exchange_t *x)
+{
+    request_rec *r = x->r;
+    if (x->ex.head_sent && x->announced > (int64_t)x->ex.bytes_out && !r->header_only) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
+    x->is_ended = true;
+    append(x, apr_bucket_eos_create(allocator(x)));
+    return pass(x);
+}
+
+/* Last bytes and end in one pass: httpd then knows the length of an answer that had no other, and
+ * sends it in one packet. */
 static int send_body(wsgi_exchange_t *ex, const void *data, size_t len, enum wsgi_send_flag flag)
 {
     wsgi_httpd_exchange_t *x = of(ex);
-    WSGI_ASSERT(x->held.data == NULL);
-    if (len == 0 || x->write_error < 0) {
+    if (x->write_error < 0 || len == 0 || x->is_ended) {
         return x->write_error;
     }
     commit_head(x);
-    if (flag == WSGI_SEND_LAST) {
-        x->held = (wsgi_bytes_t){data, len};
-        return WSGI_OK;
-    }
     append_bytes(x, data, len);
+    if (flag == WSGI_SEND_LAST) {
+        return pass_end(x);
+    }
     if (flag == WSGI_SEND_MORE) {
         append(x, apr_bucket_flush_create(allocator(x)));
     }
@@ -370,26 +383,12 @@ static bool is_aborted(wsgi_exchange_t *ex)
     return of(ex)->r->connection->aborted;
 }
 
-static int pass_end(wsgi_httpd_exchange_t *x)
-{
-    append(x, apr_bucket_eos_create(allocator(x)));
-    return pass(x);
-}
-
-/* Body and end in one pass: httpd then knows the length, and sends them in one packet. A body that
- * is shorter than the head said can only be ended by closing the connection. */
 static int complete(wsgi_httpd_exchange_t *x)
 {
-    if (x->write_error < 0) {
+    if (x->write_error < 0 || x->is_ended) {
         return x->write_error;
     }
     commit_head(x);
-    if (x->held.data != NULL) {
-        append_bytes(x, x->held.data, x->held.len);
-    }
-    if (x->ex.head_sent && x->announced > (int64_t)x->ex.bytes_out && !x->r->header_only) {
-        x->r->connection->keepalive = AP_CONN_CLOSE;
-    }
     return pass_end(x);
 }
 
@@ -398,8 +397,8 @@ static int complete(wsgi_httpd_exchange_t *x)
 static int truncate_answer(wsgi_httpd_exchange_t *x)
 {
     x->r->connection->keepalive = AP_CONN_CLOSE;
-    if (x->r->connection->aborted) {
-        return WSGI_E_GONE;
+    if (x->r->connection->aborted || x->is_ended) {
+        return x->write_error;
     }
     append(x, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, x->r->pool, allocator(x)));
     return pass_end(x);

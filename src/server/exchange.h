@@ -16,9 +16,9 @@ typedef struct wsgi_httpd_exchange {
     request_rec *r;
     apr_bucket_brigade *in, *out; /* NULL until needed */
     const wsgi_head_t *head;      /* taken, not committed to r yet */
-    wsgi_bytes_t held;            /* the last of the body; the caller's until finish() */
     int64_t announced;            /* Content-Length of the head, or WSGI_BODY_UNKNOWN */
     bool is_committed;            /* status and fields are in r */
+    bool is_ended;                /* the end has been passed */
     bool is_read_to_end;
     int read_error, write_error; /* enum wsgi_error, final */
     int read_status; /* what httpd makes of read_error: HTTP status or AP_FILTER_ERROR */
