@@ -56,9 +56,9 @@ static void explain_not_callable(wsgi_call_t *call, PyObject *object)
 
 static PyObject *find_callable(wsgi_call_t *call, PyObject *module)
 {
-    WSGI_AUTO_REF PyObject *key = wsgi_environ_callable(call);
+    PyObject *key_b = wsgi_environ_callable_b(call);
     PyObject *object_b =
-        key != NULL ? PyDict_GetItemWithError(PyModule_GetDict(module), key) : NULL;
+        key_b != NULL ? PyDict_GetItemWithError(PyModule_GetDict(module), key_b) : NULL;
     if (object_b != NULL && PyCallable_Check(object_b)) {
         return Py_NewRef(object_b);
     }

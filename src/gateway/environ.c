@@ -1,6 +1,6 @@
-/* gateway/environ.c — the environ of a request: a copy of a template in which every usual key
- * stands already, so that most of the work is to replace values. Keys are interned once, values
- * that have not changed since the thread's last request are used again.
+/* gateway/environ.c — the environ of a request. Most of its values are those of the request that
+ * the same thread served before, so each thread keeps a dict of them, brings that up to date, and
+ * copies it: a tenth of the cost of building one. Keys are interned once per interpreter.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "gateway_private.h"
@@ -10,26 +10,6 @@
 #include <string.h>
 
 #define MEMO_MAX_BYTES 128u /* no longer value is kept */
-
-/* Hosts send nearly always what stands before the request's own fields, except these. What is in
- * the template but not in a request costs a deletion, what is the other way round an insertion. */
-static bool is_usual(unsigned number)
-{
-    switch (number) {
-    case WSGI_META_REMOTE_USER:
-    case WSGI_META_AUTH_TYPE:
-    case WSGI_META_CONTENT_TYPE:
-    case WSGI_META_CONTENT_LENGTH:
-    case WSGI_META_REDIRECT_URL:
-    case WSGI_META_REDIRECT_QUERY_STRING:
-    case WSGI_META_REDIRECT_STATUS:
-    case WSGI_META_REDIRECT_REMOTE_USER:
-    case WSGI_META_UNIQUE_ID:
-        return false;
-    default:
-        return number > WSGI_META_NONE && number <= WSGI_META_HTTP_ACCEPT;
-    }
-}
 
 /* Told by the host itself, from no field or variable of a request. */
 static bool is_ours(unsigned number)
@@ -66,6 +46,9 @@ static PyObject *constant_value(const wsgi_gateway_t *gateway, enum wsgi_typed_k
     case WSGI_KEY_MOD_WSGI_VERSION:
         return version_tuple(MOD_WSGI_MAJORVERSION_NUMBER, MOD_WSGI_MINORVERSION_NUMBER,
                              MOD_WSGI_MICROVERSION_NUMBER);
+    case WSGI_KEY_QUEUE_START:
+    case WSGI_KEY_DAEMON_START:
+        return PyFloat_FromDouble(0.0);
     default:
         return Py_NewRef(Py_None); /* set anew for each request */
     }
@@ -76,7 +59,7 @@ static int add_typed(wsgi_gateway_t *gateway, enum wsgi_typed_key key, const cha
     PyObject *name = PyUnicode_InternFromString(text);
     gateway->typed_keys[key] = name;
     WSGI_AUTO_REF PyObject *value = name != NULL ? constant_value(gateway, key) : NULL;
-    if (value == NULL || PyDict_SetItem(gateway->template_environ, name, value) != 0) {
+    if (value == NULL || PyDict_SetItem(gateway->environ, name, value) != 0) {
         return -1;
     }
     return PyDict_SetItem(gateway->our_keys, name, Py_None);
@@ -86,10 +69,10 @@ static int add_meta(wsgi_gateway_t *gateway, unsigned number)
 {
     PyObject *name = PyUnicode_InternFromString(wsgi_meta_name(number).data);
     gateway->meta_keys[number] = name;
-    if (name == NULL || (is_ours(number) && PyDict_SetItem(gateway->our_keys, name, Py_None) != 0)) {
+    if (name == NULL) {
         return -1;
     }
-    return is_usual(number) ? PyDict_SetItem(gateway->template_environ, name, Py_None) : 0;
+    return is_ours(number) ? PyDict_SetItem(gateway->our_keys, name, Py_None) : 0;
 }
 
 int wsgi_environ_prepare(wsgi_gateway_t *gateway)
@@ -99,9 +82,9 @@ int wsgi_environ_prepare(wsgi_gateway_t *gateway)
         WSGI_TYPED_KEYS(KEY, KEY)
 #undef KEY
     };
-    gateway->template_environ = PyDict_New();
+    gateway->environ = PyDict_New();
     gateway->our_keys = PyDict_New();
-    int code = gateway->template_environ != NULL && gateway->our_keys != NULL ? 0 : -1;
+    int code = gateway->environ != NULL && gateway->our_keys != NULL ? 0 : -1;
     for (unsigned key = 0; key < WSGI_KEY_COUNT && code == 0; key++) {
         code = add_typed(gateway, key, texts[key]);
     }
@@ -111,53 +94,70 @@ int wsgi_environ_prepare(wsgi_gateway_t *gateway)
     return code;
 }
 
+/* The template of a thread. */
+
+PyObject *wsgi_environ_template(wsgi_call_t *call)
+{
+    PyObject *key_b = call->gateway->typed_keys[WSGI_KEY_THREAD_ID];
+    WSGI_AUTO_REF PyObject *environ = PyDict_Copy(call->gateway->environ);
+    WSGI_AUTO_REF PyObject *number = PyLong_FromUnsignedLong(wsgi_py_thread_number(call->py));
+    if (environ == NULL || number == NULL || PyDict_SetItem(environ, key_b, number) != 0) {
+        return NULL;
+    }
+    return wsgi_py_steal(&environ);
+}
+
+static inline bool is_same(PyObject *memo_b, wsgi_bytes_t bytes)
+{
+    return memo_b != NULL && (size_t)PyUnicode_GET_LENGTH(memo_b) == bytes.len &&
+           memcmp(PyUnicode_DATA(memo_b), bytes.data, bytes.len) == 0;
+}
+
+/* Only short ASCII: there, characters are bytes, and all decodings agree. */
+static bool is_memorable(wsgi_bytes_t bytes)
+{
+    if (bytes.data == NULL || bytes.len > MEMO_MAX_BYTES) {
+        return false;
+    }
+    unsigned char bits = 0;
+    for (size_t i = 0; i < bytes.len; i++) {
+        bits |= (unsigned char)bytes.data[i];
+    }
+    return bits < 0x80;
+}
+
+/* The memo is borrowed from the template, which holds the value until it is replaced there. */
+static int replace(PyObject *environ, PyObject *key, PyObject **memo_b, wsgi_bytes_t bytes)
+{
+    WSGI_AUTO_REF PyObject *text = wsgi_py_text(bytes.data, bytes.len);
+    if (text == NULL || PyDict_SetItem(environ, key, text) != 0) {
+        return -1;
+    }
+    *memo_b = text;
+    return 0;
+}
+
 /* Values. */
 
-static bool is_same(PyObject *memo, wsgi_bytes_t bytes)
-{
-    return memo != NULL && (size_t)PyUnicode_GET_LENGTH(memo) == bytes.len &&
-           memcmp(PyUnicode_DATA(memo), bytes.data, bytes.len) == 0;
-}
-
-/* Only ASCII is kept: there, characters are bytes and all decodings agree. */
-static PyObject *remember(PyObject **memo, PyObject *text)
-{
-    if (text != NULL && PyUnicode_IS_ASCII(text) && PyUnicode_GET_LENGTH(text) <= MEMO_MAX_BYTES) {
-        Py_XSETREF(*memo, Py_NewRef(text));
-    }
-    return text;
-}
-
-static PyObject *memo_text(PyObject **memo, wsgi_bytes_t bytes)
-{
-    return is_same(*memo, bytes) ? Py_NewRef(*memo)
-                                 : remember(memo, wsgi_py_text(bytes.data, bytes.len));
-}
-
 /* Names of files: as os.fsdecode() would have them, latin-1 where that fails. */
-static PyObject *path_text(PyObject **memo, wsgi_bytes_t bytes)
+static PyObject *path_text(wsgi_bytes_t bytes)
 {
-    if (is_same(*memo, bytes)) {
-        return Py_NewRef(*memo);
-    }
     PyObject *text = PyUnicode_DecodeFSDefaultAndSize(bytes.data, (Py_ssize_t)bytes.len);
     if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeError)) {
         PyErr_Clear();
         text = wsgi_py_text(bytes.data, bytes.len);
     }
-    return remember(memo, text);
+    return text;
 }
 
-static PyObject *meta_value(wsgi_kit_t *kit, unsigned number, wsgi_bytes_t value)
+static PyObject *meta_value(unsigned number, wsgi_bytes_t value)
 {
     if (value.data == NULL) {
         return Py_NewRef(Py_None);
     }
-    if (number == WSGI_META_DOCUMENT_ROOT || number == WSGI_META_SCRIPT_FILENAME) {
-        return path_text(&kit->meta_memo[number], value);
-    }
-    return number < WSGI_MEMO_COUNT ? memo_text(&kit->meta_memo[number], value)
-                                    : wsgi_py_text(value.data, value.len);
+    return number == WSGI_META_DOCUMENT_ROOT || number == WSGI_META_SCRIPT_FILENAME
+               ? path_text(value)
+               : wsgi_py_text(value.data, value.len);
 }
 
 /* Consumes value, which may be NULL with an exception set. */
@@ -168,32 +168,17 @@ static int put(PyObject *environ, PyObject *key, PyObject *value)
     return code;
 }
 
-/* Which usual keys this request has. */
-typedef uint64_t meta_set_t;
-_Static_assert(WSGI_META_HTTP_ACCEPT < 64, "usual keys have a bit each");
+/* Meta-variables. Sets of numbers below 64, which is where the memorable ones are. */
 
-static void note_method(wsgi_call_t *call, unsigned number, wsgi_bytes_t value)
-{
-    if (number == WSGI_META_REQUEST_METHOD) {
-        call->is_head_request = value.len == 4 && memcmp(value.data, "HEAD", 4) == 0;
-    }
-}
+typedef struct settled {
+    uint64_t numbers; /* for which the template has the right value now */
+    size_t count;     /* variables from the first on that need nothing more */
+} settled_t;
+_Static_assert(WSGI_MEMO_COUNT <= 64, "each number with a memo has a bit");
 
-static int put_meta(wsgi_call_t *call, PyObject *environ, unsigned number, wsgi_bytes_t value)
+static uint64_t bit_of(unsigned number)
 {
-    note_method(call, number, value);
-    return put(environ, call->gateway->meta_keys[number], meta_value(call->kit, number, value));
-}
-
-/* A variable without a number, such as one of SetEnv. It must not pass for one of ours. */
-static int put_named(wsgi_call_t *call, PyObject *environ, const wsgi_var_t *var)
-{
-    WSGI_AUTO_REF PyObject *key = wsgi_py_text(var->name.data, var->name.len);
-    int is_forged = key != NULL ? PyDict_Contains(call->gateway->our_keys, key) : -1;
-    if (is_forged != 0) {
-        return is_forged < 0 ? -1 : 0;
-    }
-    return put(environ, key, meta_value(call->kit, WSGI_META_COUNT, var->value));
+    return number < WSGI_MEMO_COUNT ? UINT64_C(1) << number : 0;
 }
 
 static unsigned number_of(const wsgi_var_t *var)
@@ -204,29 +189,89 @@ static unsigned number_of(const wsgi_var_t *var)
     return var->number < WSGI_META_COUNT ? var->number : WSGI_META_NONE;
 }
 
-static int put_vars(wsgi_call_t *call, PyObject *environ, meta_set_t *seen)
+static void note_method(wsgi_call_t *call, wsgi_bytes_t value)
+{
+    call->is_head_request = value.len == 4 && memcmp(value.data, "HEAD", 4) == 0;
+}
+
+/* Makes the template right for one variable; 1 = its value is not one to be kept. */
+static int settle(wsgi_call_t *call, unsigned number, wsgi_bytes_t value)
+{
+    wsgi_kit_t *kit = call->kit;
+    if (number == WSGI_META_REQUEST_METHOD) {
+        note_method(call, value);
+    }
+    if (is_same(kit->meta_memo_b[number], value)) {
+        return 0;
+    }
+    if (!is_memorable(value)) {
+        return 1;
+    }
+    int code = replace(kit->environ, call->gateway->meta_keys[number], &kit->meta_memo_b[number],
+                       value);
+    kit->kept |= code == 0 ? bit_of(number) : 0;
+    return code;
+}
+
+/* Of several variables with one name, the last counts. */
+static int settle_all(wsgi_call_t *call, settled_t *settled)
 {
     const wsgi_request_t *request = &call->ex->request;
+    bool is_unbroken = true;
     for (size_t i = 0; i < request->var_count; i++) {
-        const wsgi_var_t *var = &request->vars[i];
-        unsigned number = number_of(var);
-        if (number < 64) {
-            *seen |= UINT64_C(1) << number;
+        unsigned number = number_of(&request->vars[i]);
+        uint64_t bit = bit_of(number);
+        int code = number != WSGI_META_NONE && bit != 0
+                       ? settle(call, number, request->vars[i].value)
+                       : 1;
+        if (code < 0) {
+            return -1;
         }
-        int code = number != WSGI_META_NONE ? put_meta(call, environ, number, var->value)
-                                            : put_named(call, environ, var);
-        if (code != 0) {
+        is_unbroken = is_unbroken && code == 0;
+        settled->count += is_unbroken;
+        settled->numbers = code == 0 ? settled->numbers | bit : settled->numbers & ~bit;
+    }
+    return 0;
+}
+
+/* What the template still has of other requests must not show in this one. */
+static int drop_others(wsgi_call_t *call, PyObject *environ, uint64_t settled)
+{
+    uint64_t stale = call->kit->kept & ~settled;
+    for (unsigned number = 1; stale >> number != 0; number++) {
+        if ((stale & bit_of(number)) != 0 &&
+            PyDict_DelItem(environ, call->gateway->meta_keys[number]) != 0) {
             return -1;
         }
     }
     return 0;
 }
 
-static int drop_unseen(const wsgi_gateway_t *gateway, PyObject *environ, meta_set_t seen)
+/* A variable without a number, such as one of SetEnv. It must not pass for one of ours. */
+static int put_named(wsgi_call_t *call, PyObject *environ, const wsgi_var_t *var)
 {
-    for (unsigned number = 1; number <= WSGI_META_HTTP_ACCEPT; number++) {
-        bool is_missing = is_usual(number) && (seen >> number & 1) == 0;
-        if (is_missing && PyDict_DelItem(environ, gateway->meta_keys[number]) != 0) {
+    WSGI_AUTO_REF PyObject *key = wsgi_py_text(var->name.data, var->name.len);
+    int is_forged = key != NULL ? PyDict_Contains(call->gateway->our_keys, key) : -1;
+    if (is_forged != 0) {
+        return is_forged < 0 ? -1 : 0;
+    }
+    return put(environ, key, meta_value(WSGI_META_NONE, var->value));
+}
+
+static int put_var(wsgi_call_t *call, PyObject *environ, const wsgi_var_t *var, unsigned number)
+{
+    return number != WSGI_META_NONE ? put(environ, call->gateway->meta_keys[number],
+                                          meta_value(number, var->value))
+                                    : put_named(call, environ, var);
+}
+
+static int put_unsettled(wsgi_call_t *call, PyObject *environ, const settled_t *settled)
+{
+    const wsgi_request_t *request = &call->ex->request;
+    for (size_t i = settled->count; i < request->var_count; i++) {
+        unsigned number = number_of(&request->vars[i]);
+        if ((settled->numbers & bit_of(number)) == 0 &&
+            put_var(call, environ, &request->vars[i], number) != 0) {
             return -1;
         }
     }
@@ -235,20 +280,38 @@ static int drop_unseen(const wsgi_gateway_t *gateway, PyObject *environ, meta_se
 
 /* Typed keys. */
 
+static int settle_typed(wsgi_call_t *call, enum wsgi_typed_key key, wsgi_bytes_t bytes)
+{
+    PyObject **memo_b = &call->kit->typed_memo_b[key];
+    return is_same(*memo_b, bytes)
+               ? 0
+               : replace(call->kit->environ, call->gateway->typed_keys[key], memo_b, bytes);
+}
+
+PyObject *wsgi_environ_callable_b(wsgi_call_t *call)
+{
+    return settle_typed(call, WSGI_KEY_CALLABLE_OBJECT, call->ex->request.callable) == 0
+               ? call->kit->typed_memo_b[WSGI_KEY_CALLABLE_OBJECT]
+               : NULL;
+}
+
+static int settle_routing(wsgi_call_t *call)
+{
+    const wsgi_request_t *request = &call->ex->request;
+    bool is_https = (request->flags & WSGI_REQUEST_HTTPS) != 0;
+    bool is_handler = (request->flags & WSGI_REQUEST_HANDLER_SCRIPT) != 0;
+    wsgi_bytes_t scheme = is_https ? WSGI_LITERAL("https") : WSGI_LITERAL("http");
+    wsgi_bytes_t handler_script = is_handler ? request->script : WSGI_LITERAL("");
+    return settle_typed(call, WSGI_KEY_URL_SCHEME, scheme) ||
+           settle_typed(call, WSGI_KEY_PROCESS_GROUP, request->process_group) ||
+           settle_typed(call, WSGI_KEY_APPLICATION_GROUP, request->application_group) ||
+           settle_typed(call, WSGI_KEY_REQUEST_HANDLER, request->handler) ||
+           settle_typed(call, WSGI_KEY_HANDLER_SCRIPT, handler_script);
+}
+
 static int put_typed(wsgi_call_t *call, PyObject *environ, enum wsgi_typed_key key, PyObject *value)
 {
     return put(environ, call->gateway->typed_keys[key], value);
-}
-
-static int put_text(wsgi_call_t *call, PyObject *environ, enum wsgi_typed_key key,
-                    wsgi_bytes_t bytes)
-{
-    return put_typed(call, environ, key, memo_text(&call->kit->typed_memo[key], bytes));
-}
-
-PyObject *wsgi_environ_callable(wsgi_call_t *call)
-{
-    return memo_text(&call->kit->typed_memo[WSGI_KEY_CALLABLE_OBJECT], call->ex->request.callable);
 }
 
 static int put_time(wsgi_call_t *call, PyObject *environ, enum wsgi_typed_key key, int64_t time_us)
@@ -256,46 +319,34 @@ static int put_time(wsgi_call_t *call, PyObject *environ, enum wsgi_typed_key ke
     return put_typed(call, environ, key, PyFloat_FromDouble((double)time_us / 1e6));
 }
 
-static int put_objects(wsgi_call_t *call, PyObject *environ)
-{
-    const wsgi_kit_t *kit = call->kit;
-    bool is_https = (call->ex->request.flags & WSGI_REQUEST_HTTPS) != 0;
-    PyObject *scheme_b = call->gateway->schemes[is_https];
-    return put_typed(call, environ, WSGI_KEY_URL_SCHEME, Py_NewRef(scheme_b)) ||
-           put_typed(call, environ, WSGI_KEY_INPUT, Py_NewRef((PyObject *)kit->input)) ||
-           put_typed(call, environ, WSGI_KEY_ERRORS, Py_NewRef(kit->errors)) ||
-           put_typed(call, environ, WSGI_KEY_THREAD_ID, Py_NewRef(kit->thread_id));
-}
-
-static int put_routing(wsgi_call_t *call, PyObject *environ)
-{
-    const wsgi_request_t *request = &call->ex->request;
-    bool is_handler = (request->flags & WSGI_REQUEST_HANDLER_SCRIPT) != 0;
-    wsgi_bytes_t handler_script = is_handler ? request->script : WSGI_LITERAL("");
-    PyObject **memo = &call->kit->typed_memo[WSGI_KEY_HANDLER_SCRIPT];
-    return put_text(call, environ, WSGI_KEY_PROCESS_GROUP, request->process_group) ||
-           put_text(call, environ, WSGI_KEY_APPLICATION_GROUP, request->application_group) ||
-           put_text(call, environ, WSGI_KEY_CALLABLE_OBJECT, request->callable) ||
-           put_text(call, environ, WSGI_KEY_REQUEST_HANDLER, request->handler) ||
-           put_typed(call, environ, WSGI_KEY_HANDLER_SCRIPT, path_text(memo, handler_script));
-}
-
 static int put_times(wsgi_call_t *call, PyObject *environ)
 {
     const wsgi_request_t *request = &call->ex->request;
     return put_time(call, environ, WSGI_KEY_REQUEST_START, request->request_start_us) ||
-           put_time(call, environ, WSGI_KEY_QUEUE_START, request->queue_start_us) ||
-           put_time(call, environ, WSGI_KEY_DAEMON_START, call->daemon_start_us) ||
            put_time(call, environ, WSGI_KEY_APPLICATION_START, wsgi_wall_us());
+}
+
+/* The template says 0.0 for both. */
+static int put_daemon_times(wsgi_call_t *call, PyObject *environ)
+{
+    const wsgi_request_t *request = &call->ex->request;
+    if (request->process_group.len == 0) {
+        return 0;
+    }
+    return put_time(call, environ, WSGI_KEY_QUEUE_START, request->queue_start_us) ||
+           put_time(call, environ, WSGI_KEY_DAEMON_START, call->daemon_start_us);
 }
 
 PyObject *wsgi_environ_new(wsgi_call_t *call)
 {
-    meta_set_t seen = 0;
-    WSGI_AUTO_REF PyObject *environ = PyDict_Copy(call->gateway->template_environ);
-    if (environ == NULL || put_vars(call, environ, &seen) != 0 ||
-        drop_unseen(call->gateway, environ, seen) != 0 || put_objects(call, environ) != 0 ||
-        put_routing(call, environ) != 0 || put_times(call, environ) != 0) {
+    settled_t settled = {0};
+    if (settle_all(call, &settled) != 0 || settle_routing(call) != 0) {
+        return NULL;
+    }
+    WSGI_AUTO_REF PyObject *environ = PyDict_Copy(call->kit->environ);
+    if (environ == NULL || drop_others(call, environ, settled.numbers) != 0 ||
+        put_unsettled(call, environ, &settled) != 0 || put_times(call, environ) != 0 ||
+        put_daemon_times(call, environ) != 0) {
         return NULL;
     }
     return wsgi_py_steal(&environ);

@@ -48,12 +48,11 @@ enum wsgi_typed_key {
 /* The component's state: one per interpreter, immutable once set up. */
 typedef struct wsgi_gateway {
     PyTypeObject *input_type, *start_response_type, *file_wrapper_type;
-    PyObject *template_environ;               /* constants, and every usual key */
+    PyObject *environ;                        /* the template of templates: constants */
     PyObject *typed_keys[WSGI_KEY_COUNT];     /* interned */
     PyObject *meta_keys[WSGI_META_COUNT];     /* interned, by WSGI_META_* */
     PyObject *our_keys;                       /* those that SetEnv and the like may not forge */
-    PyObject *schemes[2];                     /* "http", "https" */
-    PyObject *name_close, *name_read, *name_tell;
+    PyObject *name_close, *name_tell;
 } wsgi_gateway_t;
 
 typedef struct wsgi_call wsgi_call_t;
@@ -73,17 +72,18 @@ typedef struct wsgi_pystart {
 } wsgi_pystart_t;
 
 /* Values of these keys hardly change from one request of a thread to the next. */
-#define WSGI_MEMO_COUNT (WSGI_META_HTTP_ACCEPT_CHARSET + 1)
+#define WSGI_MEMO_COUNT (WSGI_META_HTTP_ACCEPT + 1)
 
 /* What an attachment keeps for its next request. Objects go back into the kit only where the
  * application kept no reference. */
 typedef struct wsgi_kit {
-    wsgi_pyinput_t *input;
     wsgi_pystart_t *start;
-    PyObject *errors, *errors_sink;
-    PyObject *thread_id;
-    PyObject *meta_memo[WSGI_MEMO_COUNT]; /* last value, ASCII; or NULL */
-    PyObject *typed_memo[WSGI_KEY_COUNT];
+    PyObject *environ;                       /* the thread's template: the last request's values */
+    wsgi_pyinput_t *input_b;                 /* wsgi.input and wsgi.errors are the template's */
+    PyObject *errors_b, *errors_sink;
+    uint64_t kept;                           /* a bit for each number that has a value there */
+    PyObject *meta_memo_b[WSGI_MEMO_COUNT];  /* that value, ASCII and short; or NULL */
+    PyObject *typed_memo_b[WSGI_KEY_COUNT];
     wsgi_field_t *fields; /* of the response head */
     size_t field_capacity;
 } wsgi_kit_t;
@@ -153,18 +153,19 @@ int wsgi_kit_open(wsgi_call_t *call);
 /* Takes the objects out of use, and drops those that the application kept. */
 void wsgi_kit_close(wsgi_call_t *call);
 
-/* environ.c — a new dict; NULL with an exception set. */
-PyObject *wsgi_environ_new(wsgi_call_t *call);
-/* The template of an interpreter; -1 with an exception set. */
+/* environ.c — keys and constants of an interpreter, a thread's template, a request's dict; -1 or
+ * NULL with an exception set. */
 int wsgi_environ_prepare(wsgi_gateway_t *gateway);
-/* The name of the callable; NULL with an exception set. */
-PyObject *wsgi_environ_callable(wsgi_call_t *call);
+PyObject *wsgi_environ_template(wsgi_call_t *call);
+PyObject *wsgi_environ_new(wsgi_call_t *call);
+/* Settles the name of the callable in the template: borrowed from it. */
+PyObject *wsgi_environ_callable_b(wsgi_call_t *call);
 
 /* input.c, start_response.c, filewrapper.c — types. */
 PyTypeObject *wsgi_input_type(PyObject *module);
 PyTypeObject *wsgi_start_response_type(PyObject *module);
 PyTypeObject *wsgi_file_wrapper_type(PyObject *module);
-vectorcallfunc wsgi_start_response_vectorcall(void);
+wsgi_pystart_t *wsgi_start_response_new(PyTypeObject *type);
 
 /* response.c — sends what the application returned. Exceptions stay in flight: -1. */
 int wsgi_response_iterate(wsgi_call_t *call, PyObject *result);

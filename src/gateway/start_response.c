@@ -243,9 +243,13 @@ static PyObject *start_response(PyObject *self, PyObject *const *args, size_t na
     return new_write(self);
 }
 
-vectorcallfunc wsgi_start_response_vectorcall(void)
+wsgi_pystart_t *wsgi_start_response_new(PyTypeObject *type)
 {
-    return start_response;
+    wsgi_pystart_t *start = (wsgi_pystart_t *)type->tp_alloc(type, 0);
+    if (start != NULL) {
+        start->vectorcall = start_response;
+    }
+    return start;
 }
 
 static void start_dealloc(PyObject *self)

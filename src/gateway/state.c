@@ -24,15 +24,8 @@ static int make_types(wsgi_py_t *py, wsgi_gateway_t *gateway)
 static int make_names(wsgi_gateway_t *gateway)
 {
     gateway->name_close = PyUnicode_InternFromString("close");
-    gateway->name_read = PyUnicode_InternFromString("read");
     gateway->name_tell = PyUnicode_InternFromString("tell");
-    gateway->schemes[0] = PyUnicode_InternFromString("http");
-    gateway->schemes[1] = PyUnicode_InternFromString("https");
-    return gateway->name_close != NULL && gateway->name_read != NULL &&
-                   gateway->name_tell != NULL && gateway->schemes[0] != NULL &&
-                   gateway->schemes[1] != NULL
-               ? 0
-               : -1;
+    return gateway->name_close != NULL && gateway->name_tell != NULL ? 0 : -1;
 }
 
 static void clear_all(PyObject **objects, size_t count)
@@ -46,13 +39,11 @@ static void tear_down(wsgi_py_t *py, void *state)
 {
     (void)py;
     wsgi_gateway_t *gateway = state;
-    Py_CLEAR(gateway->template_environ);
+    Py_CLEAR(gateway->environ);
     Py_CLEAR(gateway->our_keys);
     clear_all(gateway->typed_keys, WSGI_KEY_COUNT);
     clear_all(gateway->meta_keys, WSGI_META_COUNT);
-    clear_all(gateway->schemes, 2);
     Py_CLEAR(gateway->name_close);
-    Py_CLEAR(gateway->name_read);
     Py_CLEAR(gateway->name_tell);
     Py_CLEAR(gateway->input_type);
     Py_CLEAR(gateway->start_response_type);
@@ -80,13 +71,9 @@ static void drop_kit(wsgi_py_t *py, void *local)
 {
     (void)py;
     wsgi_kit_t *kit = local;
-    Py_CLEAR(kit->input);
     Py_CLEAR(kit->start);
-    Py_CLEAR(kit->errors);
     Py_CLEAR(kit->errors_sink);
-    Py_CLEAR(kit->thread_id);
-    clear_all(kit->meta_memo, WSGI_MEMO_COUNT);
-    clear_all(kit->typed_memo, WSGI_KEY_COUNT);
+    Py_CLEAR(kit->environ);
     free(kit->fields);
     free(kit);
 }
@@ -106,30 +93,47 @@ static wsgi_kit_t *kit_of(wsgi_py_t *py)
     return *local;
 }
 
-static void *new_object(PyTypeObject *type)
+static PyObject *new_object(PyTypeObject *type)
 {
     return type->tp_alloc(type, 0);
+}
+
+/* Gives a new object to the template, which then holds the only reference; consumes it. */
+static PyObject *give(wsgi_call_t *call, enum wsgi_typed_key key, PyObject *object)
+{
+    PyObject *key_b = call->gateway->typed_keys[key];
+    int code = object != NULL ? PyDict_SetItem(call->kit->environ, key_b, object) : -1;
+    Py_XDECREF(object);
+    return code == 0 ? object : NULL;
+}
+
+/* The application kept it: the next request gets another. */
+static void give_up(wsgi_call_t *call, enum wsgi_typed_key key)
+{
+    if (PyDict_SetItem(call->kit->environ, call->gateway->typed_keys[key], Py_None) != 0) {
+        PyErr_Clear(); /* replaces a value: needs no memory */
+    }
 }
 
 static int fill_kit(wsgi_call_t *call)
 {
     wsgi_kit_t *kit = call->kit;
-    if (kit->input == NULL) {
-        kit->input = new_object(call->gateway->input_type);
+    if (kit->environ == NULL && (kit->environ = wsgi_environ_template(call)) == NULL) {
+        return -1;
     }
     if (kit->start == NULL) {
-        kit->start = new_object(call->gateway->start_response_type);
+        kit->start = wsgi_start_response_new(call->gateway->start_response_type);
     }
-    if (kit->errors == NULL) {
-        kit->errors = wsgi_pystream_new(call->py, "<wsgi.errors>", &kit->errors_sink);
+    if (kit->input_b == NULL) {
+        PyObject *input = new_object(call->gateway->input_type);
+        kit->input_b = (wsgi_pyinput_t *)give(call, WSGI_KEY_INPUT, input);
     }
-    if (kit->thread_id == NULL) {
-        kit->thread_id = PyLong_FromUnsignedLong(wsgi_py_thread_number(call->py));
+    if (kit->errors_b == NULL) {
+        Py_CLEAR(kit->errors_sink);
+        PyObject *errors = wsgi_pystream_new(call->py, "<wsgi.errors>", &kit->errors_sink);
+        kit->errors_b = give(call, WSGI_KEY_ERRORS, errors);
     }
-    return kit->input != NULL && kit->start != NULL && kit->errors != NULL &&
-                   kit->thread_id != NULL
-               ? 0
-               : -1;
+    return kit->start != NULL && kit->input_b != NULL && kit->errors_b != NULL ? 0 : -1;
 }
 
 int wsgi_kit_open(wsgi_call_t *call)
@@ -142,34 +146,43 @@ int wsgi_kit_open(wsgi_call_t *call)
     if (fill_kit(call) != 0) {
         return -1;
     }
-    call->kit->input->call = call;
+    call->kit->input_b->call = call;
     call->kit->start->call = call;
-    call->kit->start->vectorcall = wsgi_start_response_vectorcall();
     wsgi_pystream_aim(call->py, call->kit->errors_sink, &call->log);
     return 0;
 }
 
-static void close_errors(wsgi_call_t *call)
+static void close_start(wsgi_kit_t *kit)
 {
-    wsgi_kit_t *kit = call->kit;
+    kit->start->call = NULL;
+    if (!wsgi_py_is_unshared((PyObject *)kit->start)) {
+        Py_CLEAR(kit->start);
+    }
+}
+
+static void close_input(wsgi_call_t *call, wsgi_kit_t *kit)
+{
+    kit->input_b->call = NULL;
+    wsgi_buffer_clear(&kit->input_b->ahead, 16384);
+    if (!wsgi_py_is_unshared((PyObject *)kit->input_b)) {
+        give_up(call, WSGI_KEY_INPUT);
+        kit->input_b = NULL;
+    }
+}
+
+static void close_errors(wsgi_call_t *call, wsgi_kit_t *kit)
+{
     wsgi_pystream_aim(call->py, kit->errors_sink, NULL);
-    if (!wsgi_pystream_is_reusable(call->py, kit->errors, kit->errors_sink)) {
-        Py_CLEAR(kit->errors);
+    if (!wsgi_pystream_is_reusable(call->py, kit->errors_b, kit->errors_sink)) {
+        give_up(call, WSGI_KEY_ERRORS);
+        kit->errors_b = NULL;
         Py_CLEAR(kit->errors_sink);
     }
 }
 
 void wsgi_kit_close(wsgi_call_t *call)
 {
-    wsgi_kit_t *kit = call->kit;
-    kit->input->call = NULL;
-    kit->start->call = NULL;
-    wsgi_buffer_clear(&kit->input->ahead, 16384);
-    if (!wsgi_py_is_unshared((PyObject *)kit->input)) {
-        Py_CLEAR(kit->input);
-    }
-    if (!wsgi_py_is_unshared((PyObject *)kit->start)) {
-        Py_CLEAR(kit->start);
-    }
-    close_errors(call);
+    close_start(call->kit);
+    close_input(call, call->kit);
+    close_errors(call, call->kit);
 }
