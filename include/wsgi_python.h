@@ -43,7 +43,7 @@ const wsgi_runtime_settings_t *wsgi_runtime_settings(void);
 
 /* References that end with their scope. */
 
-#define WSGI_AUTO_REF __attribute__((cleanup(wsgi_py_drop)))
+#define WSGI_AUTO_REF __attribute__((cleanup(wsgi_py_drop), unused))
 
 static inline void wsgi_py_drop(PyObject **ref)
 {

@@ -283,9 +283,10 @@ class Server:
         """False where somebody else was faster to bind the port."""
         output = self.directory / "output"
         with open(output, "wb") as file:
+            # A session of its own: prefork ends its children by a signal to the process group.
             self.process = subprocess.Popen(
                 self.command("-DFOREGROUND"), env=self.environment(), stdin=subprocess.DEVNULL,
-                stdout=file, stderr=file, cwd="/")
+                stdout=file, stderr=file, cwd="/", start_new_session=True)
         try:
             wait_until(lambda: self.is_listening() or self.process.poll() is not None,
                        "httpd listens", 20 * PATIENCE)
