@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "gateway_private.h"
 
+#include <stdio.h>
+
 static PyObject *call_application(wsgi_call_t *call, PyObject *application)
 {
     WSGI_AUTO_REF PyObject *environ = wsgi_environ_new(call);
@@ -13,18 +15,28 @@ static PyObject *call_application(wsgi_call_t *call, PyObject *application)
     return PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
 
-static void explain_send_error(wsgi_call_t *call)
+/* Detached. */
+static void fail_send(wsgi_call_t *call, int code)
 {
-    int code = call->send_error;
-    if (code == WSGI_E_GONE) {
-        wsgi_call_log(call, WSGI_LOG_INFO, "the client went away after %lld bytes of the answer",
-                      (long long)call->sent);
+    char text[256];
+    bool is_gone = code == WSGI_E_GONE;
+    if (is_gone) {
+        snprintf(text, sizeof(text), "the client went away after %lld bytes of the answer",
+                 (long long)call->sent);
     }
     else {
-        wsgi_call_log(call, WSGI_LOG_ERR, WSGI_ID(1205) "the answer cannot be sent: %s; look for "
-                      "the reason in the lines before", wsgi_strerror(code));
+        snprintf(text, sizeof(text), WSGI_ID(1205) "the answer cannot be sent: %s; look for the "
+                 "reason in the lines before", wsgi_strerror(code));
     }
+    wsgi_call_log_detached(call, is_gone ? WSGI_LOG_INFO : WSGI_LOG_ERR, text);
     wsgi_call_fail(call, code, 500);
+}
+
+static void explain_send_error(wsgi_call_t *call)
+{
+    WSGI_PY_BLOCKING(call->py) {
+        fail_send(call, call->send_error);
+    }
 }
 
 static bool is_short(const wsgi_call_t *call)
@@ -142,9 +154,7 @@ static void send_tail(wsgi_call_t *call)
     }
     int code = ex->verbs->send_body(ex, call->tail, call->tail_len, WSGI_SEND_LAST);
     if (code < 0) {
-        wsgi_call_log_detached(call, code == WSGI_E_GONE ? WSGI_LOG_INFO : WSGI_LOG_ERR,
-                               wsgi_strerror(code));
-        wsgi_call_fail(call, code, 500);
+        fail_send(call, code);
     }
 }
 
