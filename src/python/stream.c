@@ -85,14 +85,19 @@ static wsgi_buffer_t *partial_of(wsgi_pylogsink_t *sink)
     return thread != NULL ? &thread->partials[sink->stream] : NULL;
 }
 
+/* Up to the last line end; where there is none, whole records of a line too long for one. */
+static size_t complete_length(const wsgi_buffer_t *partial)
+{
+    const char *end = memrchr(partial->data, '\n', partial->len);
+    return end != NULL ? (size_t)(end - partial->data) + 1
+                       : (partial->len - 1) / LINE_MAX_BYTES * LINE_MAX_BYTES;
+}
+
 /* Takes what is complete out of *partial, so that nobody else sees it while it is written. */
 static wsgi_buffer_t take_complete(wsgi_buffer_t *partial)
 {
     wsgi_buffer_t complete = {0};
-    const char *end = memrchr(partial->data, '\n', partial->len);
-    size_t len = end != NULL                       ? (size_t)(end - partial->data) + 1
-                 : partial->len >= LINE_MAX_BYTES ? partial->len
-                                                  : 0;
+    size_t len = partial->len > 0 ? complete_length(partial) : 0;
     if (len > 0 && wsgi_buffer_append(&complete, partial->data, len) == WSGI_OK) {
         wsgi_buffer_consume(partial, len);
     }
