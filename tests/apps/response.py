@@ -1,7 +1,7 @@
 """Answers in the way that PATH_INFO names."""
 
 import os
-import time
+import sys
 from urllib.parse import parse_qs
 
 CHUNK = b"0123456789abcdef" * 4096  # 64 KiB
@@ -31,21 +31,6 @@ def leave_note(path, text):
     os.rename(path + ".part", path)
 
 
-def wait_for(path):
-    """Until the client has made the file `path`; it does so after it has seen what was sent."""
-    deadline = time.monotonic() + 20
-    while not os.path.exists(path):
-        if time.monotonic() > deadline:
-            raise TimeoutError(path)
-        time.sleep(0.005)
-
-
-def gated(directory):
-    for number in range(4):
-        yield b"part %d\n" % number
-        wait_for(f"{directory}/{number}")
-
-
 def list_of_many(environ, start_response, query):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"one ", b"", b"two ", b"three"]
@@ -71,18 +56,6 @@ def empty_parts(environ, start_response, query):
         yield b"body"
 
     return parts()
-
-
-def gated_generator(environ, start_response, query):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return gated(query["directory"][0])
-
-
-def gated_write(environ, start_response, query):
-    write = start_response("200 OK", [("Content-Type", "text/plain")])
-    for part in gated(query["directory"][0]):
-        write(part)
-    return [b"end\n"]
 
 
 def many(environ, start_response, query):
@@ -148,7 +121,6 @@ def replaced(environ, start_response, query):
     try:
         raise ValueError("handled by the application")
     except ValueError:
-        import sys
         start_response("503 Busy", [("Content-Type", "text/plain"), ("X-Head", "second")],
                        sys.exc_info())
     return [b"replaced\n"]

@@ -90,15 +90,15 @@ class TestRun:
     """What all servers of one pytest process share."""
 
     def __init__(self):
+        if not MODULE.exists():
+            pytest.exit(f"{MODULE} does not exist: build it first (make), or name another one "
+                        "by WSGI_MODULE", returncode=2)
         self.directory = _runtime_directory()
         self.module = self._copy_module()
         self.ports = Ports()
         self.count = 0
 
     def _copy_module(self):
-        if not MODULE.exists():
-            pytest.exit(f"{MODULE} does not exist: build it first (make), or name another one "
-                        "by WSGI_MODULE", returncode=2)
         target = self.directory / "module"
         target.mkdir()
         for source in [MODULE, *MODULE.parent.glob("wsgi-daemon-*")]:

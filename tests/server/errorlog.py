@@ -57,7 +57,7 @@ class Expectation:
     lines: list = field(default_factory=list)
 
     def takes(self, line):
-        return line.id == self.id and re.search(self.pattern, line.text) is not None
+        return re.fullmatch(self.id, line.id) and re.search(self.pattern, line.text) is not None
 
     @property
     def is_met(self):

@@ -217,7 +217,7 @@ def test_apache_and_mod_wsgi_keys(server, mode):
     assert found["apache.version"][:2] == [2, 4]
     assert found["mod_wsgi.version"] == [6, 0, 5]
     assert found["mod_wsgi.process_group"] == ("" if mode == "embedded" else "tests")
-    assert found["mod_wsgi.application_group"] == f"127.0.0.1:{server.port}|/environ"
+    assert found["mod_wsgi.application_group"] == f"localhost:{server.port}|/environ"
     assert found["mod_wsgi.callable_object"] == "application"
     assert found["mod_wsgi.request_handler"] == "wsgi-script"
     assert found["mod_wsgi.handler_script"] == ""

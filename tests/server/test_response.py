@@ -29,16 +29,16 @@ def test_kinds_of_iterables(server, path, body):
     assert (reply.status, reply.body) == (200, body)
 
 
-@pytest.mark.parametrize("path", ["gated-generator", "gated-write"])
+@pytest.mark.parametrize("path", ["/waiting", "/waiting/write"])
 def test_each_part_reaches_the_client_before_the_next_is_made(server, gates, path):
     with server.raw() as raw:
-        raw.request(f"GET /response/{path}?directory={gates}", "Connection: close")
+        raw.request(f"GET {path}?directory={gates}", "Connection: close")
         status, fields = raw.read_head()
         assert (status, fields["transfer-encoding"]) == (200, "chunked")
         for number in range(4):
             assert raw.read_chunk() == b"part %d\n" % number
             (gates / str(number)).touch()
-        if path == "gated-write":
+        if path == "/waiting/write":
             assert raw.read_chunk() == b"end\n"
         assert raw.read_chunk() == b""
 
