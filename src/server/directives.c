@@ -122,19 +122,22 @@ static const struct {
     {"pass-authorization", alias_pass_authorization},
 };
 
-static const char *complain_option(const cmd_parms *cmd, const char *word, const char *known)
+/* An option that is not known where it has a value, else a word that is no option=value. */
+static const char *complain_option(const cmd_parms *cmd, const wsgi_option_t *option,
+                                   const char *known)
 {
-    return apr_psprintf(cmd->pool, "%s: '%s' is not an option=value; options are: %s",
-                        cmd->cmd->name, word, known);
+    return apr_psprintf(cmd->pool, "%s: '%s' is %s; options are: %s", cmd->cmd->name, option->name,
+                        option->value != NULL ? "no option" : "not of the form option=value",
+                        known);
 }
 
-static const char *complain_alias_option(const cmd_parms *cmd, const char *word)
+static const char *complain_alias_option(const cmd_parms *cmd, const wsgi_option_t *option)
 {
     const char *known = "";
     for (size_t i = 0; i < sizeof alias_options / sizeof *alias_options; i++) {
         known = apr_pstrcat(cmd->pool, known, i == 0 ? "" : " ", alias_options[i].name, NULL);
     }
-    return complain_option(cmd, word, known);
+    return complain_option(cmd, option, known);
 }
 
 static const char *parse_alias_option(cmd_parms *cmd, wsgi_dir_config_t *options,
@@ -145,7 +148,7 @@ static const char *parse_alias_option(cmd_parms *cmd, wsgi_dir_config_t *options
             return alias_options[i].parse(cmd, options, option->value);
         }
     }
-    return complain_alias_option(cmd, option->name);
+    return complain_alias_option(cmd, option);
 }
 
 static const char *parse_alias_options(cmd_parms *cmd, wsgi_dir_config_t *options, const char *args)
@@ -158,7 +161,7 @@ static const char *parse_alias_options(cmd_parms *cmd, wsgi_dir_config_t *option
             return error;
         }
     }
-    return result == WSGI_OPTION_BAD ? complain_alias_option(cmd, option.name) : NULL;
+    return result == WSGI_OPTION_BAD ? complain_alias_option(cmd, &option) : NULL;
 }
 
 /* Takes the two words and the options; the first word goes to *from. */
@@ -170,7 +173,7 @@ static const char *parse_alias(cmd_parms *cmd, const char *args, const char **fr
     *from = ap_getword_conf(cmd->pool, &args);
     alias->target = ap_getword_conf(cmd->pool, &args);
     if (**from == '\0' || *alias->target == '\0') {
-        return apr_psprintf(cmd->pool, "%s takes %s", cmd->cmd->name, cmd->cmd->errmsg);
+        return apr_psprintf(cmd->pool, "%s wants: %s", cmd->cmd->name, cmd->cmd->errmsg);
     }
     return parse_alias_options(cmd, &alias->options, args);
 }
@@ -281,13 +284,13 @@ static const daemon_option_t daemon_options[] = {
 #undef OPTION
 };
 
-static const char *complain_daemon_option(const cmd_parms *cmd, const char *word)
+static const char *complain_daemon_option(const cmd_parms *cmd, const wsgi_option_t *option)
 {
     const char *known = "";
     for (size_t i = 0; i < sizeof daemon_options / sizeof *daemon_options; i++) {
         known = apr_pstrcat(cmd->pool, known, i == 0 ? "" : " ", daemon_options[i].name, NULL);
     }
-    return complain_option(cmd, word, known);
+    return complain_option(cmd, option, known);
 }
 
 static const char *parse_daemon_option(cmd_parms *cmd, wsgi_group_draft_t *draft,
@@ -298,7 +301,7 @@ static const char *parse_daemon_option(cmd_parms *cmd, wsgi_group_draft_t *draft
             return daemon_options[i].parse(cmd, draft, &daemon_options[i], option->value);
         }
     }
-    return complain_daemon_option(cmd, option->name);
+    return complain_daemon_option(cmd, option);
 }
 
 #define THREADS_DEFAULT    15
@@ -332,7 +335,7 @@ static const char *add_group(cmd_parms *cmd, void *dir, const char *args)
     (void)dir;
     const char *name = ap_getword_conf(cmd->pool, &args);
     if (*name == '\0' || *name == '%' || strchr(name, '=') != NULL) {
-        return apr_psprintf(cmd->pool, "%s takes %s; '%s' is no name for a group", cmd->cmd->name,
+        return apr_psprintf(cmd->pool, "%s wants: %s; '%s' is no name for a group", cmd->cmd->name,
                             cmd->cmd->errmsg, name);
     }
     wsgi_group_draft_t *draft = draft_group(cmd, name);
@@ -345,7 +348,7 @@ static const char *add_group(cmd_parms *cmd, void *dir, const char *args)
         }
     }
     if (result == WSGI_OPTION_BAD) {
-        return complain_daemon_option(cmd, option.name);
+        return complain_daemon_option(cmd, &option);
     }
     APR_ARRAY_PUSH(wsgi_server_config(cmd->server)->group_drafts, wsgi_group_draft_t *) = draft;
     return NULL;
@@ -363,8 +366,8 @@ static const char *set_server_text(cmd_parms *cmd, void *dir, const char *word)
 static const char *accept_path(cmd_parms *cmd, void *dir, const char *word)
 {
     (void)dir, (void)word;
-    ap_log_error(APLOG_MARK, APLOG_INFO, 0, cmd->server,
-                 "%s need do nothing here and is ignored: %s", cmd->cmd->name, cmd->cmd->errmsg);
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, cmd->server, "%s is %s", cmd->cmd->name,
+                 cmd->cmd->errmsg);
     return ap_check_cmd_context(cmd, GLOBAL_ONLY);
 }
 

@@ -58,6 +58,7 @@ static enum wsgi_option_result take_quoted(apr_pool_t *pool, const char **args,
 
 enum wsgi_option_result wsgi_option_take(apr_pool_t *pool, const char **args, wsgi_option_t *option)
 {
+    *option = (wsgi_option_t){NULL, NULL};
     while (is_blank(**args)) {
         ++*args;
     }

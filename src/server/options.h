@@ -18,7 +18,7 @@ enum wsgi_option_result { WSGI_OPTION_END, WSGI_OPTION_TAKEN, WSGI_OPTION_BAD };
 
 /* Takes the next name=value from *args and moves it on. The value, or the whole word, may stand in
  * single or double quotes. BAD: no '=' where one belongs, or an open quote; then option->name is
- * the word at fault. */
+ * the word at fault, and its value NULL. */
 enum wsgi_option_result wsgi_option_take(apr_pool_t *pool, const char **args,
                                          wsgi_option_t *option);
 
