@@ -22,6 +22,15 @@ bool wsgi_call_lock(wsgi_call_t *call)
     return false;
 }
 
+void wsgi_call_wait(wsgi_call_t *call)
+{
+    if (pthread_mutex_trylock(&call->verb_lock) != 0) {
+        WSGI_PY_BLOCKING(call->py) {
+            pthread_mutex_lock(&call->verb_lock);
+        }
+    }
+}
+
 void wsgi_call_unlock(wsgi_call_t *call)
 {
     pthread_mutex_unlock(&call->verb_lock);
@@ -32,11 +41,7 @@ void wsgi_call_unlock(wsgi_call_t *call)
  * its use of the call has ended then. */
 void wsgi_call_close(wsgi_call_t *call)
 {
-    if (pthread_mutex_trylock(&call->verb_lock) != 0) {
-        WSGI_PY_BLOCKING(call->py) {
-            pthread_mutex_lock(&call->verb_lock);
-        }
-    }
+    wsgi_call_wait(call);
     wsgi_call_unlock(call);
 }
 

@@ -132,6 +132,8 @@ void wsgi_call_free(wsgi_call_t *call);
 /* Takes the exchange for one verb; false with RuntimeError set where another thread of the
  * application is inside one. */
 bool wsgi_call_lock(wsgi_call_t *call);
+/* Takes it however long that thread stays there: only where the answer is at its end anyway. */
+void wsgi_call_wait(wsgi_call_t *call);
 void wsgi_call_unlock(wsgi_call_t *call);
 /* Lines to the request's log: attached, and where there is no attachment. */
 void wsgi_call_log(wsgi_call_t *call, int level, const char *fmt, ...) WSGI_PRINTF(3, 4);
@@ -174,7 +176,7 @@ void wsgi_response_close(wsgi_call_t *call, PyObject *result);
 /* Sends a chunk that write() or an iteration gave; borrowed for the call. WSGI_OK or a sticky
  * negative code; an exception may be set as well. */
 int wsgi_response_send(wsgi_call_t *call, PyObject *chunk, enum wsgi_send_flag flag);
-/* Hands the head over where no chunk did. Results as above. */
+/* Hands the head over where no chunk did. WSGI_OK or a sticky negative code. */
 int wsgi_response_finish(wsgi_call_t *call);
 
 /* filewrapper.c — what a FileWrapper would send from a regular file. */

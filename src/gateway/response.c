@@ -76,9 +76,7 @@ int wsgi_response_send(wsgi_call_t *call, PyObject *chunk, enum wsgi_send_flag f
 
 int wsgi_response_finish(wsgi_call_t *call)
 {
-    if (!wsgi_call_lock(call)) {
-        return WSGI_E_AGAIN;
-    }
+    wsgi_call_wait(call);
     int code = sticky(call, give_head(call));
     wsgi_call_unlock(call);
     return code;

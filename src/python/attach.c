@@ -305,6 +305,7 @@ int wsgi_attach_spawn(wsgi_interp_t *interp, wsgi_result_t *result)
                          "application-group=%%{GLOBAL}", interp->name, why);
     }
     interp->home = (wsgi_py_t){.interp = interp, .state = state};
+    interp->creator = pthread_self();
     interp->python = PyThreadState_GetInterpreter(state);
     return WSGI_OK;
 }
@@ -312,6 +313,21 @@ int wsgi_attach_spawn(wsgi_interp_t *interp, wsgi_result_t *result)
 void wsgi_attach_switch(wsgi_py_t *to)
 {
     (void)PyThreadState_Swap(to->state);
+}
+
+/* threading waits at its end for the deletion of the state that imported it, unless its own thread
+ * is the one that waits. */
+void wsgi_attach_go_home(wsgi_interp_t *interp)
+{
+    PyThreadState *first = interp->home.state;
+    PyThreadState *own =
+        pthread_equal(interp->creator, pthread_self()) ? NULL : PyThreadState_New(interp->python);
+    (void)PyThreadState_Swap(own != NULL ? own : first);
+    if (own != NULL) {
+        interp->home.state = own;
+        PyThreadState_Clear(first);
+        PyThreadState_Delete(first);
+    }
 }
 
 void wsgi_attach_end(wsgi_py_t *home)

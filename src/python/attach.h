@@ -25,8 +25,9 @@ void wsgi_attach_release(wsgi_py_t *home);
  * afterwards, and its home. WSGI_OK, or WSGI_E_IO with the reason. */
 int wsgi_attach_spawn(wsgi_interp_t *interp, wsgi_result_t *result);
 
-/* Makes another state of this thread current: from the main interpreter into a sub-interpreter's
- * home and back. */
+/* From an attachment to the main interpreter into a sub-interpreter's home, to end it, and back. The
+ * home may be another state afterwards: one of this thread. */
+void wsgi_attach_go_home(wsgi_interp_t *interp);
 void wsgi_attach_switch(wsgi_py_t *to);
 
 /* Ends the interpreter whose home is current. */

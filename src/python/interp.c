@@ -262,7 +262,7 @@ static bool can_end(wsgi_py_t *home)
 
 static bool end_sub(wsgi_interp_t *interp, wsgi_py_t *main_home)
 {
-    wsgi_attach_switch(&interp->home);
+    wsgi_attach_go_home(interp);
     bool is_ended = can_end(&interp->home);
     if (is_ended) {
         wsgi_attach_end(&interp->home);

@@ -51,6 +51,7 @@ struct wsgi_interp {
     _Atomic int state;  /* enum wsgi_interp_state; changes under lock */
     PyInterpreterState *python;
     wsgi_py_t home;         /* its first thread state: for set-up and end */
+    pthread_t creator;      /* whose state the home is */
     wsgi_py_t *attachments; /* guarded by lock */
 
     PyObject *module;       /* mod_wsgi */
