@@ -65,11 +65,13 @@ typedef struct wsgi_exchange_verbs {
 struct wsgi_exchange {
     const wsgi_exchange_verbs_t *verbs;
     wsgi_request_t request;
-    void *native;       /* httpd hosts: the request_rec, for apache.request_rec; else NULL */
-    int body_fd; /* the client's socket: readable when read_body(NONBLOCK) may have more, writable
+    void *native; /* httpd hosts: the request_rec, for apache.request_rec; else NULL */
+    int body_fd;  /* the client's socket: readable when read_body(NONBLOCK) may have more, writable
                   * when send_body() need not block; -1 = cannot be polled */
     int64_t client_timeout_us; /* silence of a client that is polled; 0 = none of its own */
-    bool head_sent;     /* written by the host: the head has left, its status stands */
+    int body_error; /* WSGI_E_* by which the request body ended early, final: written by the host in
+                     * read_body(), and by a caller whose own waiting for the client came to an end */
+    bool head_sent; /* written by the host: the head has left, its status stands */
     uint64_t bytes_in, bytes_out; /* written by the host: body bytes read and sent */
 };
 

@@ -152,7 +152,7 @@ static void finish_body(wsgi_proxy_t *p)
 
 void wsgi_upload_cut(wsgi_proxy_t *p, int error)
 {
-    p->body_error = error;
+    p->body_error = p->ex->body_error = error;
     p->has_moved = true;
     finish_body(p);
 }

@@ -21,28 +21,34 @@ static wsgi_httpd_exchange_t *of(wsgi_exchange_t *ex)
 
 /* ---- request body ---- */
 
-/* What is left of a body that cannot be read on is no beginning of a next request. */
+/* What is left of a body that could not be read on is no beginning of a next request. */
+static void close_after_bad_body(wsgi_httpd_exchange_t *x)
+{
+    if (x->ex.body_error < 0) {
+        x->r->connection->keepalive = AP_CONN_CLOSE;
+    }
+}
+
 static int fail_read(wsgi_httpd_exchange_t *x, apr_status_t rv)
 {
-    x->r->connection->keepalive = AP_CONN_CLOSE;
     x->read_status = ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
     if (x->read_status == HTTP_REQUEST_ENTITY_TOO_LARGE) {
-        x->read_error = WSGI_E_TOO_LARGE;
+        x->ex.body_error = WSGI_E_TOO_LARGE;
     }
     else if (x->read_status == HTTP_REQUEST_TIME_OUT) {
-        x->read_error = WSGI_E_TIMEOUT;
+        x->ex.body_error = WSGI_E_TIMEOUT;
     }
     else if (rv == APR_INCOMPLETE || APR_STATUS_IS_EOF(rv)) {
-        x->read_error = WSGI_E_SHORT;
+        x->ex.body_error = WSGI_E_SHORT;
     }
     else if (x->r->connection->aborted || APR_STATUS_IS_ECONNRESET(rv) ||
              APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_EPIPE(rv)) {
-        x->read_error = WSGI_E_GONE;
+        x->ex.body_error = WSGI_E_GONE;
     }
     else {
-        x->read_error = WSGI_E_IO;
+        x->ex.body_error = WSGI_E_IO;
     }
-    return x->read_error;
+    return x->ex.body_error;
 }
 
 /* Asks the filters for more; the brigade is empty before. */
@@ -106,7 +112,7 @@ static ssize_t read_body(wsgi_exchange_t *ex, void *data, size_t len, enum wsgi_
 {
     wsgi_httpd_exchange_t *x = of(ex);
     ssize_t count = 0;
-    while (count == 0 && len > 0 && x->read_error == WSGI_OK && !x->is_read_to_end) {
+    while (count == 0 && len > 0 && x->ex.body_error == WSGI_OK && !x->is_read_to_end) {
         if (x->in == NULL || APR_BRIGADE_EMPTY(x->in)) {
             int error = fetch(x, len, mode);
             if (error < 0) {
@@ -116,7 +122,7 @@ static ssize_t read_body(wsgi_exchange_t *ex, void *data, size_t len, enum wsgi_
         count = take(x, data, len);
     }
     if (count == 0) {
-        return x->read_error;
+        return x->ex.body_error;
     }
     ex->bytes_in += count > 0 ? (uint64_t)count : 0;
     return count;
@@ -234,6 +240,7 @@ static void commit_head(wsgi_httpd_exchange_t *x)
     }
     WSGI_ASSERT(x->head != NULL);
     x->is_committed = true;
+    close_after_bad_body(x);
     apply_status(x->r, x->head);
     for (size_t i = 0; i < x->head->field_count; i++) {
         apply_field(x, &x->head->fields[i]);
@@ -407,12 +414,17 @@ static int truncate_answer(wsgi_httpd_exchange_t *x)
 /* Where the application failed since the body could not be read, the client is told the cause. */
 static int failure_status(const wsgi_httpd_exchange_t *x, unsigned status)
 {
-    bool is_cause = x->read_status == AP_FILTER_ERROR || x->read_error == WSGI_E_TOO_LARGE ||
-                    x->read_error == WSGI_E_TIMEOUT;
-    if (is_cause) {
-        return x->read_status;
+    if (x->read_status == AP_FILTER_ERROR) {
+        return AP_FILTER_ERROR; /* a filter has answered already */
     }
-    return status == 0 ? HTTP_INTERNAL_SERVER_ERROR : (int)status;
+    switch (x->ex.body_error) {
+    case WSGI_E_TOO_LARGE:
+        return HTTP_REQUEST_ENTITY_TOO_LARGE;
+    case WSGI_E_TIMEOUT:
+        return HTTP_REQUEST_TIME_OUT;
+    default:
+        return status == 0 ? HTTP_INTERNAL_SERVER_ERROR : (int)status;
+    }
 }
 
 static int finish(wsgi_exchange_t *ex, enum wsgi_outcome outcome, unsigned status)
@@ -424,6 +436,7 @@ static int finish(wsgi_exchange_t *ex, enum wsgi_outcome outcome, unsigned statu
     if (outcome == WSGI_TRUNCATED || x->ex.head_sent) {
         return truncate_answer(x);
     }
+    close_after_bad_body(x);
     x->status = failure_status(x, status);
     return WSGI_OK;
 }

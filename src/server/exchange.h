@@ -20,8 +20,8 @@ typedef struct wsgi_httpd_exchange {
     bool is_committed;            /* status and fields are in r */
     bool is_ended;                /* the end has been passed */
     bool is_read_to_end;
-    int read_error, write_error; /* enum wsgi_error, final */
-    int read_status; /* what httpd makes of read_error: HTTP status or AP_FILTER_ERROR */
+    int read_status; /* what httpd makes of a failed read: HTTP status or AP_FILTER_ERROR; 0: none */
+    int write_error; /* enum wsgi_error, final */
     int status;      /* what the handler returns, once finished */
 } wsgi_httpd_exchange_t;
 
