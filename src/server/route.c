@@ -10,8 +10,7 @@ static void split_uri(const request_rec *r, wsgi_route_t *route)
 {
     wsgi_bytes_t script_name = wsgi_text(r->uri);
     wsgi_bytes_t path_info = r->path_info == NULL ? WSGI_LITERAL("") : wsgi_text(r->path_info);
-    /* an included request carries its parent's path info, which is no part of its own URI */
-    if (path_info.len > 0 && strcmp(r->protocol, "INCLUDED") != 0) {
+    if (path_info.len > 0) {
         script_name.len = (size_t)ap_find_path_info(r->uri, r->path_info);
     }
     route->script_name = wsgi_name_collapse_slashes(script_name, r->pool);
