@@ -76,9 +76,9 @@ void wsgi_py_raise(PyObject *exception) WSGI_NONNULL;
 /* Components: what a higher layer keeps per interpreter and per attachment. */
 
 typedef struct wsgi_component {
-    void *(*set_up)(wsgi_py_t *py);                  /* state; NULL with an exception set */
-    void (*tear_down)(wsgi_py_t *py, void *state);   /* before the interpreter ends */
-    void (*drop_local)(wsgi_py_t *py, void *local);  /* the thread or the interpreter ends */
+    void *(*set_up)(wsgi_py_t *py);                 /* state; NULL with an exception set */
+    void (*tear_down)(wsgi_py_t *py, void *state);  /* before the interpreter ends */
+    void (*drop_local)(wsgi_py_t *py, void *local); /* the thread or the interpreter ends */
 } wsgi_component_t;
 
 /* The state of the one component of py's interpreter, set up by the first caller while others

@@ -39,8 +39,8 @@ static void explain_missing_callable(wsgi_call_t *call, PyObject *module)
     const char *known = text_or(list, "");
     wsgi_call_log(call, WSGI_LOG_ERR,
                   WSGI_ID(0089) "script '%s' has no callable '%s', only these: %s; define it or "
-                  "name another with WSGICallableObject", request->script.data,
-                  request->callable.data, *known != '\0' ? known : "(none)");
+                                "name another with WSGICallableObject",
+                  request->script.data, request->callable.data, *known != '\0' ? known : "(none)");
     wsgi_call_fail(call, WSGI_E_INVALID, 500);
 }
 
@@ -49,8 +49,8 @@ static void explain_not_callable(wsgi_call_t *call, PyObject *object)
     const wsgi_request_t *request = &call->ex->request;
     wsgi_call_log(call, WSGI_LOG_ERR,
                   WSGI_ID(1203) "'%s' in script '%s' cannot be called, it is of type %s; let it be "
-                  "a function of (environ, start_response)", request->callable.data,
-                  request->script.data, Py_TYPE(object)->tp_name);
+                                "a function of (environ, start_response)",
+                  request->callable.data, request->script.data, Py_TYPE(object)->tp_name);
     wsgi_call_fail(call, WSGI_E_INVALID, 500);
 }
 

@@ -207,8 +207,8 @@ static int settle(wsgi_call_t *call, unsigned number, wsgi_bytes_t value)
     if (!is_memorable(value)) {
         return 1;
     }
-    int code = replace(kit->environ, call->gateway->meta_keys[number], &kit->meta_memo_b[number],
-                       value);
+    int code =
+        replace(kit->environ, call->gateway->meta_keys[number], &kit->meta_memo_b[number], value);
     kit->kept |= code == 0 ? bit_of(number) : 0;
     return code;
 }
@@ -221,9 +221,8 @@ static int settle_all(wsgi_call_t *call, settled_t *settled)
     for (size_t i = 0; i < request->var_count; i++) {
         unsigned number = number_of(&request->vars[i]);
         uint64_t bit = bit_of(number);
-        int code = number != WSGI_META_NONE && bit != 0
-                       ? settle(call, number, request->vars[i].value)
-                       : 1;
+        int code =
+            number != WSGI_META_NONE && bit != 0 ? settle(call, number, request->vars[i].value) : 1;
         if (code < 0) {
             return -1;
         }
@@ -260,9 +259,9 @@ static int put_named(wsgi_call_t *call, PyObject *environ, const wsgi_var_t *var
 
 static int put_var(wsgi_call_t *call, PyObject *environ, const wsgi_var_t *var, unsigned number)
 {
-    return number != WSGI_META_NONE ? put(environ, call->gateway->meta_keys[number],
-                                          meta_value(number, var->value))
-                                    : put_named(call, environ, var);
+    return number != WSGI_META_NONE
+               ? put(environ, call->gateway->meta_keys[number], meta_value(number, var->value))
+               : put_named(call, environ, var);
 }
 
 static int put_unsettled(wsgi_call_t *call, PyObject *environ, const settled_t *settled)

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 typedef struct wsgi_pyfilewrapper {
-    PyObject_HEAD
+    PyObject ob_base;
     PyObject *filelike;
     Py_ssize_t blksize;
 } wsgi_pyfilewrapper_t;

@@ -48,10 +48,10 @@ enum wsgi_typed_key {
 /* The component's state: one per interpreter, immutable once set up. */
 typedef struct wsgi_gateway {
     PyTypeObject *input_type, *start_response_type, *file_wrapper_type;
-    PyObject *environ;                        /* the template of templates: constants */
-    PyObject *typed_keys[WSGI_KEY_COUNT];     /* interned */
-    PyObject *meta_keys[WSGI_META_COUNT];     /* interned, by WSGI_META_* */
-    PyObject *our_keys;                       /* those that SetEnv and the like may not forge */
+    PyObject *environ;                    /* the template of templates: constants */
+    PyObject *typed_keys[WSGI_KEY_COUNT]; /* interned */
+    PyObject *meta_keys[WSGI_META_COUNT]; /* interned, by WSGI_META_* */
+    PyObject *our_keys;                   /* those that SetEnv and the like may not forge */
     PyObject *name_close, *name_tell;
 } wsgi_gateway_t;
 
@@ -59,14 +59,14 @@ typedef struct wsgi_call wsgi_call_t;
 
 /* wsgi.input. */
 typedef struct wsgi_pyinput {
-    PyObject_HEAD
-    wsgi_call_t *call;    /* NULL: the request is over */
-    wsgi_buffer_t ahead;  /* read, but not yet asked for: the rest after a line */
+    PyObject ob_base;
+    wsgi_call_t *call;   /* NULL: the request is over */
+    wsgi_buffer_t ahead; /* read, but not yet asked for: the rest after a line */
 } wsgi_pyinput_t;
 
 /* start_response. */
 typedef struct wsgi_pystart {
-    PyObject_HEAD
+    PyObject ob_base;
     vectorcallfunc vectorcall;
     wsgi_call_t *call; /* NULL: the request is over */
 } wsgi_pystart_t;
@@ -78,11 +78,11 @@ typedef struct wsgi_pystart {
  * application kept no reference. */
 typedef struct wsgi_kit {
     wsgi_pystart_t *start;
-    PyObject *environ;                       /* the thread's template: the last request's values */
-    wsgi_pyinput_t *input_b;                 /* wsgi.input and wsgi.errors are the template's */
+    PyObject *environ;       /* the thread's template: the last request's values */
+    wsgi_pyinput_t *input_b; /* wsgi.input and wsgi.errors are the template's */
     PyObject *errors_b, *errors_sink;
-    uint64_t kept;                           /* a bit for each number that has a value there */
-    PyObject *meta_memo_b[WSGI_MEMO_COUNT];  /* that value, ASCII and short; or NULL */
+    uint64_t kept;                          /* a bit for each number that has a value there */
+    PyObject *meta_memo_b[WSGI_MEMO_COUNT]; /* that value, ASCII and short; or NULL */
     PyObject *typed_memo_b[WSGI_KEY_COUNT];
     wsgi_field_t *fields; /* of the response head */
     size_t field_capacity;
@@ -90,7 +90,7 @@ typedef struct wsgi_kit {
 
 /* A single last item of at most this size is copied out, so that Python need not be entered again
  * after it has been sent. */
-#define WSGI_TAIL_BYTES 4096u
+#define WSGI_TAIL_BYTES     4096u
 
 #define WSGI_LENGTH_UNKNOWN INT64_C(-1)
 
@@ -109,8 +109,8 @@ struct wsgi_call {
     wsgi_head_t head;
     int64_t content_length; /* or WSGI_LENGTH_UNKNOWN */
     bool has_head;
-    bool is_head_given; /* to the exchange */
-    bool is_frozen;     /* given, or write() was called: cannot be replaced */
+    bool is_head_given;   /* to the exchange */
+    bool is_frozen;       /* given, or write() was called: cannot be replaced */
     bool is_head_request; /* its Content-Length speaks of the answer to GET */
 
     int64_t sent;    /* body bytes */

@@ -103,7 +103,8 @@ static int check_chunk(const wsgi_call_t *call, PyObject *chunk)
     if (!PyBytes_Check(chunk)) {
         PyErr_Format(PyExc_TypeError,
                      "the application's answer holds %.100s where only bytes may be: encode text, "
-                     "for example with .encode('utf-8')", Py_TYPE(chunk)->tp_name);
+                     "for example with .encode('utf-8')",
+                     Py_TYPE(chunk)->tp_name);
         return -1;
     }
     return PyBytes_GET_SIZE(chunk) > 0 ? require_head(call) : 0;
@@ -210,8 +211,8 @@ static int send_wrapper(wsgi_call_t *call, PyObject *wrapper)
     if (call->sent > 0 || call->is_frozen || !wsgi_file_wrapper_range(call, wrapper, &range)) {
         return send_iterable(call, wrapper);
     }
-    if (require_head(call) != 0 || (call->content_length == WSGI_LENGTH_UNKNOWN &&
-                                    add_length(call, range.length) != 0)) {
+    if (require_head(call) != 0 ||
+        (call->content_length == WSGI_LENGTH_UNKNOWN && add_length(call, range.length) != 0)) {
         return -1;
     }
     return send_range(call, &range);

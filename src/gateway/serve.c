@@ -25,8 +25,10 @@ static void fail_send(wsgi_call_t *call, int code)
                  (long long)call->sent);
     }
     else {
-        snprintf(text, sizeof(text), WSGI_ID(1205) "the answer cannot be sent: %s; look for the "
-                 "reason in the lines before", wsgi_strerror(code));
+        snprintf(text, sizeof(text),
+                 WSGI_ID(1205) "the answer cannot be sent: %s; look for the "
+                               "reason in the lines before",
+                 wsgi_strerror(code));
     }
     wsgi_call_log_detached(call, is_gone ? WSGI_LOG_INFO : WSGI_LOG_ERR, text);
     wsgi_call_fail(call, code, 500);
@@ -41,8 +43,7 @@ static void explain_send_error(wsgi_call_t *call)
 
 static bool is_short(const wsgi_call_t *call)
 {
-    bool has_body =
-        !call->is_head_request && call->head.status != 204 && call->head.status != 304;
+    bool has_body = !call->is_head_request && call->head.status != 204 && call->head.status != 304;
     return has_body && call->content_length > call->sent + (int64_t)call->tail_len;
 }
 
@@ -62,7 +63,8 @@ static void explain_no_head(wsgi_call_t *call)
     const wsgi_request_t *request = &call->ex->request;
     wsgi_call_log(call, WSGI_LOG_ERR,
                   WSGI_ID(1204) "'%s' in script '%s' returned without calling start_response(); "
-                  "call it before the answer ends", request->callable.data, request->script.data);
+                                "call it before the answer ends",
+                  request->callable.data, request->script.data);
     wsgi_call_fail(call, WSGI_E_INVALID, 500);
 }
 
@@ -141,7 +143,7 @@ static void run(wsgi_call_t *call, wsgi_interp_t *interp, enum wsgi_reload_mode 
     }
     wsgi_call_log_detached(call, WSGI_LOG_ERR,
                            WSGI_ID(1206) "Python is stopping in this process, or out of memory; "
-                           "the request cannot be served here, try it again");
+                                         "the request cannot be served here, try it again");
     wsgi_call_fail(call, WSGI_E_REFUSED, 503);
 }
 

@@ -21,8 +21,7 @@ static wsgi_call_t *call_of(PyObject *self)
 static int latin1_of(PyObject *text, const char *what, wsgi_bytes_t *bytes)
 {
     if (!PyUnicode_Check(text)) {
-        PyErr_Format(PyExc_TypeError, "%s must be a str, not %.100s", what,
-                     Py_TYPE(text)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%s must be a str, not %.100s", what, Py_TYPE(text)->tp_name);
         return -1;
     }
     if (PyUnicode_KIND(text) != PyUnicode_1BYTE_KIND) {
@@ -43,7 +42,8 @@ static int take_status(PyObject *text, wsgi_head_t *head)
     if (wsgi_status_parse(bytes.data, bytes.len, &head->status, &head->reason) != WSGI_OK) {
         PyErr_Format(PyExc_ValueError,
                      "bad status %R: write three digits, a blank and a reason without control "
-                     "characters, such as '200 OK'", text);
+                     "characters, such as '200 OK'",
+                     text);
         return -1;
     }
     return 0;
@@ -54,7 +54,8 @@ static int check_field(PyObject *pair, const wsgi_field_t *field)
     if (!wsgi_field_name_is_legal(field->name.data, field->name.len)) {
         PyErr_Format(PyExc_ValueError,
                      "bad name of response header %R: no control character, blank or colon may "
-                     "stand in it, and it may not be empty", PyTuple_GET_ITEM(pair, 0));
+                     "stand in it, and it may not be empty",
+                     PyTuple_GET_ITEM(pair, 0));
         return -1;
     }
     if (!wsgi_field_value_is_legal(field->value.data, field->value.len)) {
@@ -83,8 +84,7 @@ static int take_length(const wsgi_field_t *field, int64_t *content_length)
 static int take_field(PyObject *pair, wsgi_field_t *field, int64_t *content_length)
 {
     if (!PyTuple_Check(pair)) {
-        PyErr_Format(PyExc_TypeError,
-                     "a response header must be a tuple (name, value), not %.100s",
+        PyErr_Format(PyExc_TypeError, "a response header must be a tuple (name, value), not %.100s",
                      Py_TYPE(pair)->tp_name);
         return -1;
     }
@@ -203,7 +203,8 @@ static PyObject *write_chunk(PyObject *self, PyObject *chunk)
     if (!PyBytes_Check(chunk)) {
         PyErr_Format(PyExc_TypeError,
                      "write() takes bytes, not %.100s: encode text, for example with "
-                     ".encode('utf-8')", Py_TYPE(chunk)->tp_name);
+                     ".encode('utf-8')",
+                     Py_TYPE(chunk)->tp_name);
         return NULL;
     }
     call->is_frozen = true;

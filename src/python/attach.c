@@ -301,8 +301,10 @@ int wsgi_attach_spawn(wsgi_interp_t *interp, wsgi_result_t *result)
     const char *why = NULL;
     PyThreadState *state = compat_new_interpreter(&why);
     if (state == NULL) {
-        return wsgi_fail(result, WSGI_E_IO, "interpreter \"%s\" cannot be made (%s); use "
-                         "application-group=%%{GLOBAL}", interp->name, why);
+        return wsgi_fail(result, WSGI_E_IO,
+                         "interpreter \"%s\" cannot be made (%s); use "
+                         "application-group=%%{GLOBAL}",
+                         interp->name, why);
     }
     interp->home = (wsgi_py_t){.interp = interp, .state = state};
     interp->creator = pthread_self();

@@ -49,22 +49,27 @@ static int check_directory(const char *home, wsgi_result_t *result)
     char barrier[PATH_MAX];
     struct stat info;
     if (*home != '/') {
-        return wsgi_fail(result, WSGI_E_INVALID, "Python home \"%s\" is not an absolute path; "
-                         CURE "one that begins with /", home);
+        return wsgi_fail(
+            result, WSGI_E_INVALID,
+            "Python home \"%s\" is not an absolute path; " CURE "one that begins with /", home);
     }
     if (find_barrier(home, barrier)) {
-        return wsgi_fail(result, WSGI_E_INVALID, "Python home %s cannot be entered by user id %ld, "
-                         "%s stops it; give that directory search permission (chmod a+x)", home,
-                         (long)geteuid(), barrier);
+        return wsgi_fail(result, WSGI_E_INVALID,
+                         "Python home %s cannot be entered by user id %ld, "
+                         "%s stops it; give that directory search permission (chmod a+x)",
+                         home, (long)geteuid(), barrier);
     }
     if (stat(home, &info) != 0) {
-        return wsgi_fail(result, WSGI_E_INVALID, "Python home %s: %s; " CURE "the directory that "
-                         "'python -c \"import sys; print(sys.prefix)\"' prints", home,
-                         strerror(errno));
+        return wsgi_fail(result, WSGI_E_INVALID,
+                         "Python home %s: %s; " CURE "the directory that "
+                         "'python -c \"import sys; print(sys.prefix)\"' prints",
+                         home, strerror(errno));
     }
     if (!S_ISDIR(info.st_mode)) {
-        return wsgi_fail(result, WSGI_E_INVALID, "Python home %s is not a directory; " CURE
-                         "sys.prefix, not to the interpreter itself", home);
+        return wsgi_fail(result, WSGI_E_INVALID,
+                         "Python home %s is not a directory; " CURE
+                         "sys.prefix, not to the interpreter itself",
+                         home);
     }
     return WSGI_OK;
 }
@@ -115,18 +120,21 @@ static int check_environment(const char *home, wsgi_result_t *result)
 {
     char version[64];
     if (!read_version(home, version, sizeof(version))) {
-        return wsgi_fail(result, WSGI_E_INVALID, "Python home %s: its pyvenv.cfg cannot be read or "
+        return wsgi_fail(result, WSGI_E_INVALID,
+                         "Python home %s: its pyvenv.cfg cannot be read or "
                          "names no version; make the environment again with python%s -m venv",
                          home, wsgi_runtime_version());
     }
     if (!is_our_version(version)) {
-        return wsgi_fail(result, WSGI_E_INVALID, "Python home %s is a virtual environment of "
+        return wsgi_fail(result, WSGI_E_INVALID,
+                         "Python home %s is a virtual environment of "
                          "Python %s, but this program is built for %s; make it again with "
-                         "python%s -m venv", home, version, wsgi_runtime_version(),
-                         wsgi_runtime_version());
+                         "python%s -m venv",
+                         home, version, wsgi_runtime_version(), wsgi_runtime_version());
     }
     if (!is_below(home, "bin/python")) {
-        return wsgi_fail(result, WSGI_E_INVALID, "Python home %s: its bin/python leads nowhere, "
+        return wsgi_fail(result, WSGI_E_INVALID,
+                         "Python home %s: its bin/python leads nowhere, "
                          "the Python it was made from is gone; make it again with python%s -m venv",
                          home, wsgi_runtime_version());
     }
@@ -143,10 +151,11 @@ static int check_installation(const char *home, wsgi_result_t *result)
             return WSGI_OK;
         }
     }
-    return wsgi_fail(result, WSGI_E_INVALID, "Python home %s has neither a pyvenv.cfg nor "
+    return wsgi_fail(result, WSGI_E_INVALID,
+                     "Python home %s has neither a pyvenv.cfg nor "
                      "lib/python%s, so it is no home of Python %s; " CURE "a virtual environment "
-                     "or to sys.prefix of that version", home, wsgi_runtime_version(),
-                     wsgi_runtime_version());
+                     "or to sys.prefix of that version",
+                     home, wsgi_runtime_version(), wsgi_runtime_version());
 }
 
 int wsgi_runtime_check_home(const char *home, wsgi_result_t *result)

@@ -169,7 +169,8 @@ static wsgi_interp_t *create(const char *name, uint64_t hash, wsgi_result_t *res
 wsgi_interp_t *wsgi_interp_find(const char *name, wsgi_result_t *result)
 {
     if (!wsgi_runtime_is_started()) {
-        wsgi_fail(result, WSGI_E_REFUSED, "Python has not started in this process; the log tells "
+        wsgi_fail(result, WSGI_E_REFUSED,
+                  "Python has not started in this process; the log tells "
                   "why, where it should have");
         return NULL;
     }

@@ -121,8 +121,10 @@ void wsgi_pylog_exception(wsgi_py_t *py, const char *script)
         return;
     }
     if (PyErr_GivenExceptionMatches(exception, PyExc_SystemExit)) {
-        log_header(py, WSGI_ID(0175) "SystemExit raised by script '%s' was ignored; the process "
-                   "goes on: let the application return or raise another exception", script);
+        log_header(py,
+                   WSGI_ID(0175) "SystemExit raised by script '%s' was ignored; the process "
+                                 "goes on: let the application return or raise another exception",
+                   script);
         return;
     }
     log_header(py, WSGI_ID(0174) "exception raised by script '%s':", script);

@@ -20,18 +20,18 @@ typedef struct wsgi_thread {
     unsigned number;
     wsgi_py_t **attachments; /* by the interpreter's index; NULL where never entered */
     unsigned attachment_count;
-    const wsgi_log_target_t *log;               /* NULL = the process's log */
-    wsgi_buffer_t partials[WSGI_STREAM_COUNT];  /* text of sys.stdout/err without a line end */
+    const wsgi_log_target_t *log;              /* NULL = the process's log */
+    wsgi_buffer_t partials[WSGI_STREAM_COUNT]; /* text of sys.stdout/err without a line end */
 } wsgi_thread_t;
 
 /* A thread's place in an interpreter: its cached thread state, made at the first entry. */
 struct wsgi_py {
     wsgi_interp_t *interp;
-    wsgi_thread_t *thread;      /* NULL for an interpreter's home */
-    PyThreadState *state;       /* NULL: taken away by wsgi_runtime_stop(); guarded by lock */
-    void *local;                /* the component's */
-    wsgi_py_t *next, **link;    /* in interp->attachments; guarded by lock */
-    atomic_bool is_in_use;      /* written by its thread, read by wsgi_runtime_stop() */
+    wsgi_thread_t *thread;   /* NULL for an interpreter's home */
+    PyThreadState *state;    /* NULL: taken away by wsgi_runtime_stop(); guarded by lock */
+    void *local;             /* the component's */
+    wsgi_py_t *next, **link; /* in interp->attachments; guarded by lock */
+    atomic_bool is_in_use;   /* written by its thread, read by wsgi_runtime_stop() */
 };
 
 enum wsgi_interp_state {
@@ -47,17 +47,17 @@ struct wsgi_interp {
     _Atomic(wsgi_interp_t *) next; /* in its bucket; entries stay for the process's life */
     wsgi_interp_t *older;          /* the one made before; guarded by lock */
     uint64_t hash;
-    unsigned index;     /* place in wsgi_thread_t.attachments */
-    _Atomic int state;  /* enum wsgi_interp_state; changes under lock */
+    unsigned index;    /* place in wsgi_thread_t.attachments */
+    _Atomic int state; /* enum wsgi_interp_state; changes under lock */
     PyInterpreterState *python;
     wsgi_py_t home;         /* its first thread state: for set-up and end */
     pthread_t creator;      /* whose state the home is */
     wsgi_py_t *attachments; /* guarded by lock */
 
-    PyObject *module;       /* mod_wsgi */
-    PyObject *sink_type;    /* mod_wsgi.LogSink */
-    PyObject *text_stream;  /* io.TextIOWrapper */
-    PyObject *buffer_name;  /* "buffer" */
+    PyObject *module;                            /* mod_wsgi */
+    PyObject *sink_type;                         /* mod_wsgi.LogSink */
+    PyObject *text_stream;                       /* io.TextIOWrapper */
+    PyObject *buffer_name;                       /* "buffer" */
     wsgi_script_t *scripts[WSGI_SCRIPT_BUCKETS]; /* written under load_lock, attached */
 
     const wsgi_component_t *component;
@@ -73,10 +73,10 @@ typedef struct wsgi_runtime {
     pthread_key_t thread_key; /* only for its destructor */
     _Atomic unsigned thread_count;
 
-    pthread_mutex_t lock; /* a leaf: held for a few instructions, never while attaching */
-    pthread_cond_t changed;         /* an interpreter left CREATING */
-    unsigned interp_count;          /* guarded by lock */
-    wsgi_interp_t *newest;          /* guarded by lock */
+    pthread_mutex_t lock;   /* a leaf: held for a few instructions, never while attaching */
+    pthread_cond_t changed; /* an interpreter left CREATING */
+    unsigned interp_count;  /* guarded by lock */
+    wsgi_interp_t *newest;  /* guarded by lock */
     _Atomic(wsgi_interp_t *) interps[WSGI_INTERP_BUCKETS]; /* written under lock */
 
     /* One script loads at a time in a process. Taken detached and held while attached: safe,

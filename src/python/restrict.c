@@ -15,8 +15,9 @@ static void log_caller(wsgi_py_t *py)
     WSGI_AUTO_REF PyObject *text =
         stack != NULL && empty != NULL ? PyUnicode_Join(empty, stack) : NULL;
     const char *lines = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
-    wsgi_pylog_text(py, WSGI_LOG_INFO,
-                    "signal.signal() was ignored: signals belong to the server; the call came from:");
+    wsgi_pylog_text(
+        py, WSGI_LOG_INFO,
+        "signal.signal() was ignored: signals belong to the server; the call came from:");
     wsgi_pylog_text(py, WSGI_LOG_INFO, lines != NULL ? lines : "(unknown)");
     PyErr_Clear();
 }
@@ -39,9 +40,10 @@ static PyObject *restricted_signal(PyObject *self, PyObject *args)
 
 int wsgi_signals_restrict(wsgi_py_t *py)
 {
-    static const PyMethodDef def = {"signal", restricted_signal, METH_VARARGS,
-                                    "signal(signalnum, handler) -> handler\n\n"
-                                    "Has no effect in this process, whose signals are the server's."};
+    static const PyMethodDef def = {
+        "signal", restricted_signal, METH_VARARGS,
+        "signal(signalnum, handler) -> handler\n\n"
+        "Has no effect in this process, whose signals are the server's."};
     WSGI_AUTO_REF PyObject *module = PyImport_ImportModule("signal");
     WSGI_AUTO_REF PyObject *original =
         module != NULL ? PyObject_GetAttrString(module, "signal") : NULL;

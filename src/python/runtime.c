@@ -4,6 +4,7 @@
 #include "attach.h"
 #include "compat.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,8 +122,9 @@ static PyStatus start_python(const wsgi_runtime_settings_t *settings)
 static int explain(const PyStatus *status, const char *home, wsgi_result_t *result)
 {
     return wsgi_fail(result, WSGI_E_IO,
-                     "Python " VERSION " cannot start: %s%s%s; check that %s%s is a working Python "
-                     VERSION " and readable by this user",
+                     "Python " VERSION
+                     " cannot start: %s%s%s; check that %s%s is a working Python " VERSION
+                     " and readable by this user",
                      status->func != NULL ? status->func : "", status->func != NULL ? ": " : "",
                      status->err_msg != NULL ? status->err_msg : "no reason given",
                      *home != '\0' ? "the Python home " : "the default installation", home);
@@ -142,6 +144,20 @@ static int set_up_main(wsgi_interp_t *interp, wsgi_result_t *result)
     return code;
 }
 
+/* The first import of signal takes SIGINT over where nobody has, whatever the configuration says; it
+ * is imported here, once, and what it did is undone. */
+static int start_and_set_up(const wsgi_runtime_settings_t *settings, wsgi_interp_t *interp,
+                            wsgi_result_t *result)
+{
+    struct sigaction interrupt;
+    sigaction(SIGINT, NULL, &interrupt);
+    PyStatus status = start_python(settings);
+    int code = PyStatus_Exception(status) ? explain(&status, settings->python_home, result)
+                                          : set_up_main(interp, result);
+    sigaction(SIGINT, &interrupt, NULL);
+    return code;
+}
+
 int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *result)
 {
     if (*settings->python_home != '\0') {
@@ -156,11 +172,7 @@ int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *r
     if (interp == NULL || wsgi_attach_start() != WSGI_OK) {
         return wsgi_fail(result, WSGI_E_NOMEM, "Python cannot start: out of memory");
     }
-    PyStatus status = start_python(settings);
-    if (PyStatus_Exception(status)) {
-        return explain(&status, settings->python_home, result);
-    }
-    int code = set_up_main(interp, result);
+    int code = start_and_set_up(settings, interp, result);
     atomic_store(&wsgi_the_runtime.is_started, code == WSGI_OK);
     return code;
 }

@@ -138,16 +138,21 @@ static void read_source(const char *path, source_t *source)
 static enum wsgi_script_state explain(const char *path, int error, wsgi_result_t *result)
 {
     if (error == ENOENT || error == ENOTDIR) {
-        wsgi_fail(result, WSGI_E_IO, "script '%s' does not exist; put it there, or correct the "
-                  "path in the configuration", path);
+        wsgi_fail(result, WSGI_E_IO,
+                  "script '%s' does not exist; put it there, or correct the "
+                  "path in the configuration",
+                  path);
         return WSGI_SCRIPT_MISSING;
     }
     if (error == EISDIR) {
-        wsgi_fail(result, WSGI_E_IO, "script '%s' is a directory or no regular file; name the "
-                  "script file in the configuration", path);
+        wsgi_fail(result, WSGI_E_IO,
+                  "script '%s' is a directory or no regular file; name the "
+                  "script file in the configuration",
+                  path);
     }
     else {
-        wsgi_fail(result, WSGI_E_IO, "script '%s' cannot be read by user id %ld (%s); give that "
+        wsgi_fail(result, WSGI_E_IO,
+                  "script '%s' cannot be read by user id %ld (%s); give that "
                   "user read permission for it and search permission for the directories above",
                   path, (long)geteuid(), strerror(error));
     }
@@ -165,9 +170,8 @@ static PyObject *md5_of(wsgi_bytes_t path)
         module = PyImport_ImportModule("hashlib");
     }
     WSGI_AUTO_REF PyObject *hash =
-        module != NULL
-            ? PyObject_CallMethod(module, "md5", "y#", path.data, (Py_ssize_t)path.len)
-            : NULL;
+        module != NULL ? PyObject_CallMethod(module, "md5", "y#", path.data, (Py_ssize_t)path.len)
+                       : NULL;
     return hash != NULL ? PyObject_CallMethod(hash, "hexdigest", NULL) : NULL;
 }
 
@@ -181,10 +185,9 @@ static PyObject *module_name(wsgi_bytes_t path)
 static PyObject *compile(const wsgi_buffer_t *text, PyObject *filename)
 {
     WSGI_AUTO_REF PyObject *builtins = PyImport_ImportModule("builtins");
-    return builtins != NULL
-               ? PyObject_CallMethod(builtins, "compile", "y#Osii", text->data,
-                                     (Py_ssize_t)text->len, filename, "exec", 0, 1)
-               : NULL;
+    return builtins != NULL ? PyObject_CallMethod(builtins, "compile", "y#Osii", text->data,
+                                                  (Py_ssize_t)text->len, filename, "exec", 0, 1)
+                            : NULL;
 }
 
 static int set_mtime(PyObject *module, int64_t mtime_us)

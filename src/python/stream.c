@@ -14,7 +14,7 @@
 enum { OWN_LINES = -1 };
 
 typedef struct wsgi_pylogsink {
-    PyObject_HEAD
+    PyObject ob_base;
     wsgi_interp_t *interp;
     pthread_mutex_t lock;
     const wsgi_log_target_t *target; /* of a stream with lines of its own; NULL = out of use;
@@ -337,11 +337,9 @@ int wsgi_streams_install(wsgi_py_t *py)
     wsgi_interp_t *interp = py->interp;
     WSGI_AUTO_REF PyObject *io = PyImport_ImportModule("io");
     interp->text_stream = io != NULL ? PyObject_GetAttrString(io, "TextIOWrapper") : NULL;
-    interp->sink_type =
-        PyType_FromModuleAndSpec(interp->module, (PyType_Spec *)&sink_spec, NULL);
+    interp->sink_type = PyType_FromModuleAndSpec(interp->module, (PyType_Spec *)&sink_spec, NULL);
     interp->buffer_name = PyUnicode_InternFromString("buffer");
-    if (interp->buffer_name == NULL || interp->text_stream == NULL ||
-        interp->sink_type == NULL) {
+    if (interp->buffer_name == NULL || interp->text_stream == NULL || interp->sink_type == NULL) {
         return -1;
     }
     return install(py, "stdout", "<stdout>", WSGI_STREAM_STDOUT) ||

@@ -158,7 +158,8 @@ static int finish(wsgi_exchange_t *ex, enum wsgi_outcome outcome, unsigned statu
     fake_exchange_t *fake = begin_verb(ex);
     fake->verb_count++;
     require(outcome != WSGI_FAILED || !ex->head_sent, "FAILED after the head went out");
-    require((outcome == WSGI_FAILED) == (status != 0), "a status without FAILED, or FAILED without");
+    require((outcome == WSGI_FAILED) == (status != 0),
+            "a status without FAILED, or FAILED without");
     require(outcome != WSGI_DONE || fake->head_count > 0, "DONE without a head");
     fake->finish_count++;
     fake->outcome = outcome;
@@ -221,16 +222,26 @@ static void add_hosts_own(fake_exchange_t *fake)
 void fake_exchange_init(fake_exchange_t *fake, const char *script)
 {
     static const char *const vars[][2] = {
-        {"REQUEST_METHOD", "GET"},       {"SERVER_PROTOCOL", "HTTP/1.1"},
-        {"QUERY_STRING", ""},            {"REQUEST_URI", "/"},
-        {"SCRIPT_NAME", ""},             {"PATH_INFO", "/"},
-        {"REQUEST_SCHEME", "http"},      {"CONTEXT_PREFIX", ""},
-        {"CONTEXT_DOCUMENT_ROOT", "/srv/www"}, {"SERVER_NAME", "127.0.0.1"},
-        {"SERVER_PORT", "8000"},         {"SERVER_ADDR", "127.0.0.1"},
-        {"SERVER_SOFTWARE", "Apache/2.4"}, {"SERVER_ADMIN", "root@localhost"},
-        {"REMOTE_ADDR", "127.0.0.1"},    {"REMOTE_PORT", "50000"},
-        {"DOCUMENT_ROOT", "/srv/www"},   {"SCRIPT_FILENAME", "/srv/app.wsgi"},
-        {"HTTP_HOST", "127.0.0.1:8000"}, {"HTTP_USER_AGENT", "curl/7.88.1"},
+        {"REQUEST_METHOD", "GET"},
+        {"SERVER_PROTOCOL", "HTTP/1.1"},
+        {"QUERY_STRING", ""},
+        {"REQUEST_URI", "/"},
+        {"SCRIPT_NAME", ""},
+        {"PATH_INFO", "/"},
+        {"REQUEST_SCHEME", "http"},
+        {"CONTEXT_PREFIX", ""},
+        {"CONTEXT_DOCUMENT_ROOT", "/srv/www"},
+        {"SERVER_NAME", "127.0.0.1"},
+        {"SERVER_PORT", "8000"},
+        {"SERVER_ADDR", "127.0.0.1"},
+        {"SERVER_SOFTWARE", "Apache/2.4"},
+        {"SERVER_ADMIN", "root@localhost"},
+        {"REMOTE_ADDR", "127.0.0.1"},
+        {"REMOTE_PORT", "50000"},
+        {"DOCUMENT_ROOT", "/srv/www"},
+        {"SCRIPT_FILENAME", "/srv/app.wsgi"},
+        {"HTTP_HOST", "127.0.0.1:8000"},
+        {"HTTP_USER_AGENT", "curl/7.88.1"},
         {"HTTP_ACCEPT", "*/*"},
     };
     memset(fake, 0, sizeof(*fake));

@@ -14,12 +14,12 @@ typedef struct fake_exchange {
     wsgi_var_t vars[64];
 
     /* What the host will do. */
-    const char *body;     /* of the request */
+    const char *body; /* of the request */
     size_t body_len;
-    size_t read_max;      /* most bytes per read_body(); 0 = no limit */
-    ssize_t read_end;     /* after the body: 0, or a WSGI_E_* */
-    size_t send_max;      /* body bytes that the client takes before send_error */
-    int send_error;       /* WSGI_OK or a WSGI_E_* */
+    size_t read_max;  /* most bytes per read_body(); 0 = no limit */
+    ssize_t read_end; /* after the body: 0, or a WSGI_E_* */
+    size_t send_max;  /* body bytes that the client takes before send_error */
+    int send_error;   /* WSGI_OK or a WSGI_E_* */
     void (*on_read)(struct fake_exchange *fake); /* called inside read_body(), or NULL */
 
     /* What has been done. */
@@ -27,10 +27,10 @@ typedef struct fake_exchange {
     unsigned verb_count;  /* log() not counted */
     unsigned head_count, send_count, file_count, read_count, finish_count;
     unsigned status;
-    wsgi_buffer_t head;   /* "200 OK\nName: value\n…", as sent last */
-    wsgi_buffer_t sent;   /* body bytes, files included */
-    wsgi_buffer_t sizes;  /* "5+ 3. " = sizes of the sends; '+' MORE, '.' LAST, 'f' file */
-    wsgi_buffer_t log;    /* "<level> text\n" … */
+    wsgi_buffer_t head;  /* "200 OK\nName: value\n…", as sent last */
+    wsgi_buffer_t sent;  /* body bytes, files included */
+    wsgi_buffer_t sizes; /* "5+ 3. " = sizes of the sends; '+' MORE, '.' LAST, 'f' file */
+    wsgi_buffer_t log;   /* "<level> text\n" … */
     enum wsgi_outcome outcome;
     unsigned finish_status;
     size_t body_at;

@@ -130,7 +130,8 @@ static void test_nothing_is_left_of_the_request_before(void **state)
     assert_value(&fake, "e['REMOTE_USER'], e['HTTP_COOKIE']", "('alice', 'secret')");
     assert_value(&fake,
                  "[k for k in ('REMOTE_USER', 'CONTENT_TYPE', 'HTTP_COOKIE', 'HTTP_X_CUSTOM')"
-                 " if k in e]", "[]");
+                 " if k in e]",
+                 "[]");
     fake_exchange_var(&fake, "REMOTE_USER", "bob");
     assert_value(&fake, "e['REMOTE_USER']", "'bob'");
     fake_exchange_free(&fake);
@@ -189,15 +190,15 @@ static void test_the_last_of_several_values_counts(void **state)
 
 static void test_keys_of_ours_cannot_be_forged(void **state)
 {
-    static const char *const names[] = {"wsgi.url_scheme", "wsgi.input", "mod_wsgi.process_group",
-                                        "mod_wsgi.version", "mod_wsgi.server_pid",
-                                        "apache.version"};
+    static const char *const names[] = {"wsgi.url_scheme",        "wsgi.input",
+                                        "mod_wsgi.process_group", "mod_wsgi.version",
+                                        "mod_wsgi.server_pid",    "apache.version"};
     fake_exchange_t fake;
     (void)state;
     site_request(&fake, EVALUATE);
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        fake.vars[fake.ex.request.var_count++] = (wsgi_var_t){
-            .name = {names[i], strlen(names[i])}, .value = WSGI_LITERAL("forged")};
+        fake.vars[fake.ex.request.var_count++] =
+            (wsgi_var_t){.name = {names[i], strlen(names[i])}, .value = WSGI_LITERAL("forged")};
     }
     fake_exchange_var(&fake, "mod_wsgi.mine", "allowed");
     assert_value(&fake, "[k for k, v in e.items() if v == 'forged'], e['mod_wsgi.mine']",

@@ -112,7 +112,8 @@ static void test_a_traceback_is_one_header_and_a_record_per_line(void **state)
              "<3> [%s] Traceback (most recent call last):\n"
              "<3> [%s]   File \"%s\", line 2, in application\n"
              "<3> [%s]     raise ValueError('why')\n"
-             "<3> [%s] ValueError: why\n", path, path, path, path, path, path, path);
+             "<3> [%s] ValueError: why\n",
+             path, path, path, path, path, path, path);
     assert_string_equal(fake_exchange_log(&fake), expected);
     fake_exchange_free(&fake);
 }

@@ -12,7 +12,8 @@ static void request_with_file(fake_exchange_t *fake, const char *body)
     snprintf(source, sizeof(source),
              "import io, os, mod_wsgi\npath = '%s'\n"
              "def application(environ, start_response):\n    wrap = environ['wsgi.file_wrapper']\n"
-             "    head = []\n    write = start_response('200 OK', head)\n%s", path, body);
+             "    head = []\n    write = start_response('200 OK', head)\n%s",
+             path, body);
     site_request(fake, source);
 }
 
@@ -48,10 +49,12 @@ static void test_anything_else_is_read(void **state)
     assert_sent("    write(b'first'); return wrap(open(path, 'rb'), 13)\n",
                 "firstabcdefghijklmnopqrstuvwxyz", "5+ 13+ 13+ ");
     assert_sent("    r, w = os.pipe(); os.write(w, b'piped'); os.close(w)\n"
-                "    return wrap(open(r, 'rb'), 4)\n", "piped", "4+ 1+ ");
+                "    return wrap(open(r, 'rb'), 4)\n",
+                "piped", "4+ 1+ ");
     assert_sent("    class Plain:\n        chunks = [b'a', b'b', b'']\n"
                 "        def read(self, size): return self.chunks.pop(0)\n"
-                "    return wrap(Plain())\n", "ab", "1+ 1+ ");
+                "    return wrap(Plain())\n",
+                "ab", "1+ 1+ ");
     assert_sent("    return list(wrap(open(path, 'rb'), 20))\n", "abcdefghijklmnopqrstuvwxyz",
                 "20+ 6. ");
 }
@@ -94,7 +97,8 @@ static void test_the_offset_of_the_descriptor_stays(void **state)
 {
     (void)state;
     assert_sent("    global f\n    f = open(path, 'rb')\n    os.lseek(f.fileno(), 3, 0)\n"
-                "    return wrap(f)\n", "defghijklmnopqrstuvwxyz", "23f ");
+                "    return wrap(f)\n",
+                "defghijklmnopqrstuvwxyz", "23f ");
 }
 
 static void test_close(void **state)
@@ -111,7 +115,8 @@ static void test_close(void **state)
     assert_string_equal(fake_exchange_sent(&fake), "True");
     fake_exchange_free(&fake);
     assert_sent("    class Odd(io.BytesIO):\n        def close(self): raise ValueError\n"
-                "    return wrap(Odd(b'x'))\n", "x", "1+ ");
+                "    return wrap(Odd(b'x'))\n",
+                "x", "1+ ");
 }
 
 static void test_attributes(void **state)

@@ -154,8 +154,7 @@ static void test_use_after_the_request(void **state)
 {
     fake_exchange_t fake;
     (void)state;
-    (void)site_answer(&fake, "kept = []\n" APP OK
-                             "    said = 'nothing'\n"
+    (void)site_answer(&fake, "kept = []\n" APP OK "    said = 'nothing'\n"
                              "    if kept:\n"
                              "        try: kept[0].read()\n"
                              "        except RuntimeError as e: said = str(e)\n"

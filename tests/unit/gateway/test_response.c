@@ -245,8 +245,7 @@ static void test_subclasses_of_bytes_are_bytes(void **state)
 {
     fake_exchange_t fake;
     (void)state;
-    site_request(&fake, APP OK
-                        "    class Bad(bytes): pass\n    return [Bad(b'sub'), b'class']\n");
+    site_request(&fake, APP OK "    class Bad(bytes): pass\n    return [Bad(b'sub'), b'class']\n");
     assert_int_equal(site_serve(&fake), WSGI_OK);
     assert_string_equal(fake_exchange_sent(&fake), "subclass");
     fake_exchange_free(&fake);

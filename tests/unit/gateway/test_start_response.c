@@ -121,7 +121,8 @@ static void test_a_call_after_the_head_left(void **state)
         char source[512];
         snprintf(source, sizeof(source),
                  APP "    write = start_response('200 OK', [])\n    %s\n"
-                     "    start_response('201 OK', [])\n", firsts[i]);
+                     "    start_response('201 OK', [])\n",
+                 firsts[i]);
         site_request(&fake, source);
         site_serve(&fake);
         assert_truncated(&fake, "RuntimeError: start_response() was called again after the head");
@@ -161,8 +162,7 @@ static void test_use_after_the_request(void **state)
     fake_exchange_t fake;
     (void)state;
     (void)site_answer(&fake,
-                      "kept = []\n" APP
-                      "    said = []\n"
+                      "kept = []\n" APP "    said = []\n"
                       "    if kept:\n"
                       "        for use in (lambda: kept[0]('200 OK', []), lambda: kept[1](b'x')):\n"
                       "            try: use()\n"

@@ -10,7 +10,8 @@ static void assert_logs(const char *statement, const char *const *lines)
     char source[1024], expected[2048] = "", line[512];
     snprintf(source, sizeof(source),
              "import sys, traceback, threading, logging\n" APP OK
-             "    e = environ['wsgi.errors']\n    %s\n    return []\n", statement);
+             "    e = environ['wsgi.errors']\n    %s\n    return []\n",
+             statement);
     (void)site_answer(&fake, source);
     for (; *lines != NULL; lines++) {
         snprintf(line, sizeof(line), "<3> [%s] %s\n", fake.ex.request.script.data, *lines);
@@ -55,7 +56,8 @@ static void test_long_lines_are_cut_into_records(void **state)
 {
     fake_exchange_t fake;
     (void)state;
-    (void)site_answer(&fake, APP OK "    print('x' * 20000)\n    print('y' * 100)\n    return []\n");
+    (void)site_answer(&fake,
+                      APP OK "    print('x' * 20000)\n    print('y' * 100)\n    return []\n");
     size_t count = 0;
     for (const char *at = fake_exchange_log(&fake); (at = strstr(at, "<3> [")) != NULL; at++) {
         count++;
@@ -80,8 +82,10 @@ static void test_properties(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         fake_exchange_t fake;
         char source[512];
-        snprintf(source, sizeof(source), "import sys\n" APP OK "    e = environ['wsgi.errors']\n"
-                 "    return [repr((%s)).encode()]\n", cases[i][0]);
+        snprintf(source, sizeof(source),
+                 "import sys\n" APP OK "    e = environ['wsgi.errors']\n"
+                 "    return [repr((%s)).encode()]\n",
+                 cases[i][0]);
         assert_string_equal(site_answer(&fake, source), cases[i][1]);
         fake_exchange_free(&fake);
     }
@@ -126,15 +130,20 @@ static void test_text_in_the_buffer_is_deprecated(void **state)
 /* Each spoils the stream in its way; the next request of the thread must find a good one. */
 static void test_the_next_request_has_a_good_stream(void **state)
 {
-    static const char *const ways[] = {"e.close()", "kept.append(e)", "kept.append(e.buffer)",
-                                       "kept.append(e.detach())", "e.detach()", "pass"};
+    static const char *const ways[] = {"e.close()",
+                                       "kept.append(e)",
+                                       "kept.append(e.buffer)",
+                                       "kept.append(e.detach())",
+                                       "e.detach()",
+                                       "pass"};
     (void)state;
     for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
         fake_exchange_t fake;
         char source[512];
         snprintf(source, sizeof(source),
                  "kept = []\n" APP OK "    e = environ['wsgi.errors']\n    print('works', file=e)\n"
-                 "    %s\n    return []\n", ways[i]);
+                 "    %s\n    return []\n",
+                 ways[i]);
         (void)site_answer(&fake, source);
         site_again(&fake);
         assert_int_equal(site_serve(&fake), WSGI_OK);
@@ -147,8 +156,7 @@ static void test_use_after_the_request(void **state)
 {
     fake_exchange_t fake;
     (void)state;
-    (void)site_answer(&fake, "kept = []\n" APP OK
-                             "    said = b''\n"
+    (void)site_answer(&fake, "kept = []\n" APP OK "    said = b''\n"
                              "    if kept:\n"
                              "        try: print('too late', file=kept[0])\n"
                              "        except RuntimeError as e: said = str(e).encode()\n"
@@ -196,11 +204,11 @@ static void test_signal_is_restricted(void **state)
     fake_exchange_t fake;
     (void)state;
     wsgi_log_install(discard, NULL, WSGI_LOG_INFO);
-    (void)site_answer(&fake, "import signal\n" APP OK
-                             "    before = signal.getsignal(signal.SIGTERM)\n"
-                             "    result = signal.signal(signal.SIGTERM, print)\n"
-                             "    same = signal.getsignal(signal.SIGTERM) is before\n"
-                             "    return [repr((result is print, same)).encode()]\n");
+    (void)site_answer(&fake,
+                      "import signal\n" APP OK "    before = signal.getsignal(signal.SIGTERM)\n"
+                      "    result = signal.signal(signal.SIGTERM, print)\n"
+                      "    same = signal.getsignal(signal.SIGTERM) is before\n"
+                      "    return [repr((result is print, same)).encode()]\n");
     assert_string_equal(fake_exchange_sent(&fake), "(True, True)");
     assert_contains(fake_exchange_log(&fake), "<6> ");
     assert_contains(fake_exchange_log(&fake), "signal.signal() was ignored");

@@ -108,8 +108,7 @@ static void *serve_counting(void *argument)
     fake_exchange_t fake;
     wsgi_result_t result;
     fake_exchange_init(&fake, argument);
-    (void)wsgi_gateway_serve(wsgi_interp_find("counting", &result), &fake.ex,
-                             WSGI_RELOAD_IN_PLACE);
+    (void)wsgi_gateway_serve(wsgi_interp_find("counting", &result), &fake.ex, WSGI_RELOAD_IN_PLACE);
     bool is_first = strcmp(fake_exchange_sent(&fake), "1") == 0;
     fake_exchange_free(&fake);
     return is_first ? NULL : "the script was loaded more than once";
@@ -199,12 +198,12 @@ static void test_lines_of_threads_do_not_mix(void **state)
 {
     fake_exchange_t fake;
     (void)state;
-    (void)site_answer(&fake, "import threading, sys\n" APP OK
-                             "    e = environ['wsgi.errors']\n"
-                             "    def work(c):\n        for i in range(50): e.write(c * 40 + '\\n')\n"
-                             "    ts = [threading.Thread(target=work, args=(c,)) for c in 'abcd']\n"
-                             "    [t.start() for t in ts]; [t.join() for t in ts]\n"
-                             "    return []\n");
+    (void)site_answer(&fake,
+                      "import threading, sys\n" APP OK "    e = environ['wsgi.errors']\n"
+                      "    def work(c):\n        for i in range(50): e.write(c * 40 + '\\n')\n"
+                      "    ts = [threading.Thread(target=work, args=(c,)) for c in 'abcd']\n"
+                      "    [t.start() for t in ts]; [t.join() for t in ts]\n"
+                      "    return []\n");
     assert_lacks(fake_exchange_log(&fake), "ab");
     assert_lacks(fake_exchange_log(&fake), "ba");
     fake_exchange_free(&fake);

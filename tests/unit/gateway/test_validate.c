@@ -15,20 +15,27 @@ static const char *const applications[][2] = {
     {VALIDATED(HEAD("200 OK") "    return [b'list']\n"), "list"},
     {VALIDATED(HEAD("200 OK") "    return (b'tu', b'ple')\n"), "tuple"},
     {VALIDATED(HEAD("200 OK") "    return iter([b'iter', b'ator'])\n"), "iterator"},
-    {VALIDATED("    def body():\n        yield b'gener'\n        yield b'ator'\n" HEAD("200 OK")
-               "    return body()\n"), "generator"},
+    {VALIDATED("    def body():\n        yield b'gener'\n        yield b'ator'\n" HEAD(
+         "200 OK") "    return body()\n"),
+     "generator"},
     {VALIDATED("    write = start_response('200 OK', [('Content-Type', 'text/plain')])\n"
-               "    write(b'writ')\n    return [b'ten']\n"), "written"},
-    {VALIDATED(HEAD("200 OK") "    i = environ['wsgi.input']\n"
-               "    return [i.readline(), i.read(2), b''.join(i.readlines(1)), i.readline(3)]\n"),
+               "    write(b'writ')\n    return [b'ten']\n"),
+     "written"},
+    {VALIDATED(HEAD(
+         "200 OK") "    i = environ['wsgi.input']\n"
+                   "    return [i.readline(), i.read(2), b''.join(i.readlines(1)), i.readline(3)]\n"),
      "one\ntwo\nthr"},
     {VALIDATED(HEAD("200 OK") "    return [line for line in environ['wsgi.input']]\n"),
      "one\ntwo\nthree\n"},
-    {VALIDATED(HEAD("200 OK") "    e = environ['wsgi.errors']\n    e.write('logged\\n')\n"
-               "    e.writelines(['more\\n'])\n    e.flush()\n    return [b'errors']\n"), "errors"},
-    {VALIDATED("    import sys\n" HEAD("200 OK") "    try: 1/0\n    except ZeroDivisionError:\n"
-               "        start_response('500 Error', [('Content-Type', 'text/plain')],"
-               " sys.exc_info())\n        return [b'exc_info']\n"), "exc_info"},
+    {VALIDATED(
+         HEAD("200 OK") "    e = environ['wsgi.errors']\n    e.write('logged\\n')\n"
+                        "    e.writelines(['more\\n'])\n    e.flush()\n    return [b'errors']\n"),
+     "errors"},
+    {VALIDATED("    import sys\n" HEAD(
+         "200 OK") "    try: 1/0\n    except ZeroDivisionError:\n"
+                   "        start_response('500 Error', [('Content-Type', 'text/plain')],"
+                   " sys.exc_info())\n        return [b'exc_info']\n"),
+     "exc_info"},
     {VALIDATED("    start_response('204 No Content', [])\n    return []\n"), ""},
 };
 
