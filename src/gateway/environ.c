@@ -99,12 +99,12 @@ int wsgi_environ_prepare(wsgi_gateway_t *gateway)
 PyObject *wsgi_environ_template(wsgi_call_t *call)
 {
     PyObject *key_b = call->gateway->typed_keys[WSGI_KEY_THREAD_ID];
-    WSGI_AUTO_REF PyObject *environ = PyDict_Copy(call->gateway->environ);
+    WSGI_AUTO_REF PyObject *dict = PyDict_Copy(call->gateway->environ);
     WSGI_AUTO_REF PyObject *number = PyLong_FromUnsignedLong(wsgi_py_thread_number(call->py));
-    if (environ == NULL || number == NULL || PyDict_SetItem(environ, key_b, number) != 0) {
+    if (dict == NULL || number == NULL || PyDict_SetItem(dict, key_b, number) != 0) {
         return NULL;
     }
-    return wsgi_py_steal(&environ);
+    return wsgi_py_steal(&dict);
 }
 
 static inline bool is_same(PyObject *memo_b, wsgi_bytes_t bytes)
@@ -127,10 +127,10 @@ static bool is_memorable(wsgi_bytes_t bytes)
 }
 
 /* The memo is borrowed from the template, which holds the value until it is replaced there. */
-static int replace(PyObject *environ, PyObject *key, PyObject **memo_b, wsgi_bytes_t bytes)
+static int replace(PyObject *dict, PyObject *key, PyObject **memo_b, wsgi_bytes_t bytes)
 {
     WSGI_AUTO_REF PyObject *text = wsgi_py_text(bytes.data, bytes.len);
-    if (text == NULL || PyDict_SetItem(environ, key, text) != 0) {
+    if (text == NULL || PyDict_SetItem(dict, key, text) != 0) {
         return -1;
     }
     *memo_b = text;
@@ -161,9 +161,9 @@ static PyObject *meta_value(unsigned number, wsgi_bytes_t value)
 }
 
 /* Consumes value, which may be NULL with an exception set. */
-static int put(PyObject *environ, PyObject *key, PyObject *value)
+static int put(PyObject *dict, PyObject *key, PyObject *value)
 {
-    int code = value != NULL ? PyDict_SetItem(environ, key, value) : -1;
+    int code = value != NULL ? PyDict_SetItem(dict, key, value) : -1;
     Py_XDECREF(value);
     return code;
 }
@@ -234,12 +234,12 @@ static int settle_all(wsgi_call_t *call, settled_t *settled)
 }
 
 /* What the template still has of other requests must not show in this one. */
-static int drop_others(wsgi_call_t *call, PyObject *environ, uint64_t settled)
+static int drop_others(wsgi_call_t *call, PyObject *dict, uint64_t settled)
 {
     uint64_t stale = call->kit->kept & ~settled;
     for (unsigned number = 1; stale >> number != 0; number++) {
         if ((stale & bit_of(number)) != 0 &&
-            PyDict_DelItem(environ, call->gateway->meta_keys[number]) != 0) {
+            PyDict_DelItem(dict, call->gateway->meta_keys[number]) != 0) {
             return -1;
         }
     }
@@ -247,30 +247,30 @@ static int drop_others(wsgi_call_t *call, PyObject *environ, uint64_t settled)
 }
 
 /* A variable without a number, such as one of SetEnv. It must not pass for one of ours. */
-static int put_named(wsgi_call_t *call, PyObject *environ, const wsgi_var_t *var)
+static int put_named(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var)
 {
     WSGI_AUTO_REF PyObject *key = wsgi_py_text(var->name.data, var->name.len);
     int is_forged = key != NULL ? PyDict_Contains(call->gateway->our_keys, key) : -1;
     if (is_forged != 0) {
         return is_forged < 0 ? -1 : 0;
     }
-    return put(environ, key, meta_value(WSGI_META_NONE, var->value));
+    return put(dict, key, meta_value(WSGI_META_NONE, var->value));
 }
 
-static int put_var(wsgi_call_t *call, PyObject *environ, const wsgi_var_t *var, unsigned number)
+static int put_var(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var, unsigned number)
 {
     return number != WSGI_META_NONE
-               ? put(environ, call->gateway->meta_keys[number], meta_value(number, var->value))
-               : put_named(call, environ, var);
+               ? put(dict, call->gateway->meta_keys[number], meta_value(number, var->value))
+               : put_named(call, dict, var);
 }
 
-static int put_unsettled(wsgi_call_t *call, PyObject *environ, const settled_t *settled)
+static int put_unsettled(wsgi_call_t *call, PyObject *dict, const settled_t *settled)
 {
     const wsgi_request_t *request = &call->ex->request;
     for (size_t i = settled->count; i < request->var_count; i++) {
         unsigned number = number_of(&request->vars[i]);
         if ((settled->numbers & bit_of(number)) == 0 &&
-            put_var(call, environ, &request->vars[i], number) != 0) {
+            put_var(call, dict, &request->vars[i], number) != 0) {
             return -1;
         }
     }
@@ -308,32 +308,32 @@ static int settle_routing(wsgi_call_t *call)
            settle_typed(call, WSGI_KEY_HANDLER_SCRIPT, handler_script);
 }
 
-static int put_typed(wsgi_call_t *call, PyObject *environ, enum wsgi_typed_key key, PyObject *value)
+static int put_typed(wsgi_call_t *call, PyObject *dict, enum wsgi_typed_key key, PyObject *value)
 {
-    return put(environ, call->gateway->typed_keys[key], value);
+    return put(dict, call->gateway->typed_keys[key], value);
 }
 
-static int put_time(wsgi_call_t *call, PyObject *environ, enum wsgi_typed_key key, int64_t time_us)
+static int put_time(wsgi_call_t *call, PyObject *dict, enum wsgi_typed_key key, int64_t time_us)
 {
-    return put_typed(call, environ, key, PyFloat_FromDouble((double)time_us / 1e6));
+    return put_typed(call, dict, key, PyFloat_FromDouble((double)time_us / 1e6));
 }
 
-static int put_times(wsgi_call_t *call, PyObject *environ)
+static int put_times(wsgi_call_t *call, PyObject *dict)
 {
     const wsgi_request_t *request = &call->ex->request;
-    return put_time(call, environ, WSGI_KEY_REQUEST_START, request->request_start_us) ||
-           put_time(call, environ, WSGI_KEY_APPLICATION_START, wsgi_wall_us());
+    return put_time(call, dict, WSGI_KEY_REQUEST_START, request->request_start_us) ||
+           put_time(call, dict, WSGI_KEY_APPLICATION_START, wsgi_wall_us());
 }
 
 /* The template says 0.0 for both. */
-static int put_daemon_times(wsgi_call_t *call, PyObject *environ)
+static int put_daemon_times(wsgi_call_t *call, PyObject *dict)
 {
     const wsgi_request_t *request = &call->ex->request;
     if (request->process_group.len == 0) {
         return 0;
     }
-    return put_time(call, environ, WSGI_KEY_QUEUE_START, request->queue_start_us) ||
-           put_time(call, environ, WSGI_KEY_DAEMON_START, call->daemon_start_us);
+    return put_time(call, dict, WSGI_KEY_QUEUE_START, request->queue_start_us) ||
+           put_time(call, dict, WSGI_KEY_DAEMON_START, call->daemon_start_us);
 }
 
 PyObject *wsgi_environ_new(wsgi_call_t *call)
@@ -342,11 +342,11 @@ PyObject *wsgi_environ_new(wsgi_call_t *call)
     if (settle_all(call, &settled) != 0 || settle_routing(call) != 0) {
         return NULL;
     }
-    WSGI_AUTO_REF PyObject *environ = PyDict_Copy(call->kit->environ);
-    if (environ == NULL || drop_others(call, environ, settled.numbers) != 0 ||
-        put_unsettled(call, environ, &settled) != 0 || put_times(call, environ) != 0 ||
-        put_daemon_times(call, environ) != 0) {
+    WSGI_AUTO_REF PyObject *dict = PyDict_Copy(call->kit->environ);
+    if (dict == NULL || drop_others(call, dict, settled.numbers) != 0 ||
+        put_unsettled(call, dict, &settled) != 0 || put_times(call, dict) != 0 ||
+        put_daemon_times(call, dict) != 0) {
         return NULL;
     }
-    return wsgi_py_steal(&environ);
+    return wsgi_py_steal(&dict);
 }

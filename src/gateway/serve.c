@@ -7,11 +7,11 @@
 
 static PyObject *call_application(wsgi_call_t *call, PyObject *application)
 {
-    WSGI_AUTO_REF PyObject *environ = wsgi_environ_new(call);
-    if (environ == NULL) {
+    WSGI_AUTO_REF PyObject *dict = wsgi_environ_new(call);
+    if (dict == NULL) {
         return NULL;
     }
-    PyObject *args[] = {NULL, environ, (PyObject *)call->kit->start};
+    PyObject *args[] = {NULL, dict, (PyObject *)call->kit->start};
     return PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
 

@@ -161,6 +161,9 @@ static void *ensure_in_sub(void *name)
 {
     wsgi_result_t result;
     WSGI_PY_SCOPE(py, wsgi_interp_find(name, &result));
+    if (py == NULL) {
+        return name;
+    }
     PyInterpreterState *current = PyInterpreterState_Get();
     PyGILState_STATE gil = PyGILState_Ensure();
     bool is_same = PyInterpreterState_Get() == current;
