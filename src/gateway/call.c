@@ -106,9 +106,10 @@ void wsgi_call_free(wsgi_call_t *call)
 
 void wsgi_call_fail(wsgi_call_t *call, int code, unsigned status)
 {
+    call->has_failed = true;
     call->code = code;
-    call->outcome = call->ex->head_sent ? WSGI_TRUNCATED : WSGI_FAILED;
-    call->failure_status = call->outcome == WSGI_FAILED ? status : 0;
+    call->failure_status = status;
+    call->tail_len = status == 0 ? call->tail_len : 0;
 }
 
 void wsgi_call_fail_exception(wsgi_call_t *call)

@@ -113,13 +113,13 @@ struct wsgi_call {
     bool is_frozen;       /* given, or write() was called: cannot be replaced */
     bool is_head_request; /* its Content-Length speaks of the answer to GET */
 
-    int64_t sent;    /* body bytes */
-    int read_error;  /* sticky wsgi_error of wsgi.input */
-    int send_error;  /* sticky wsgi_error of the response */
-    size_t tail_len; /* in tail, yet to be sent */
+    int64_t received, sent; /* body bytes */
+    int read_error;         /* sticky wsgi_error of wsgi.input */
+    int send_error;         /* sticky wsgi_error of the response */
+    size_t tail_len;        /* in tail, yet to be sent */
 
-    enum wsgi_outcome outcome;
-    unsigned failure_status; /* for WSGI_FAILED */
+    bool has_failed;
+    unsigned failure_status; /* to answer with where no head has left; 0 = cut it in any case */
     int code;                /* what wsgi_gateway_serve() returns */
     char tail[WSGI_TAIL_BYTES];
 };
@@ -138,8 +138,8 @@ void wsgi_call_unlock(wsgi_call_t *call);
 /* Lines to the request's log: attached, and where there is no attachment. */
 void wsgi_call_log(wsgi_call_t *call, int level, const char *fmt, ...) WSGI_PRINTF(3, 4);
 void wsgi_call_log_detached(wsgi_call_t *call, int level, const char *text);
-/* Remembers how the request ends: `status` where nothing went out, a visible truncation where
- * something did. */
+/* Remembers how the request ends: with `status` where nothing went out, with a visible truncation
+ * where something did, or where status is 0. */
 void wsgi_call_fail(wsgi_call_t *call, int code, unsigned status);
 /* The same, with 500, for the Python exception in flight, which is logged and cleared. */
 void wsgi_call_fail_exception(wsgi_call_t *call);

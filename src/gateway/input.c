@@ -32,6 +32,7 @@ static int read_exchange(wsgi_call_t *call, char *data, size_t len, ssize_t *got
         *got = call->ex->verbs->read_body(call->ex, data, len, WSGI_READ_BLOCK);
     }
     call->read_error = *got < 0 ? (int)*got : 0;
+    call->received += *got > 0 ? *got : 0;
     wsgi_call_unlock(call);
     return 0;
 }
@@ -69,7 +70,7 @@ static Py_ssize_t first_size(const wsgi_pyinput_t *input, const wsgi_call_t *cal
                              Py_ssize_t wanted)
 {
     int64_t announced = call->ex->request.body_length;
-    int64_t left = announced >= 0 ? announced - (int64_t)call->ex->bytes_in : CHUNK_BYTES;
+    int64_t left = announced >= 0 ? announced - call->received : CHUNK_BYTES;
     int64_t size = left + (int64_t)input->ahead.len;
     size = size < 1 ? 1 : size;
     size = size > FIRST_MAX ? FIRST_MAX : size;

@@ -54,8 +54,7 @@ static void cut_short(wsgi_call_t *call)
                   "that the client does not wait for the rest",
                   (long long)(call->sent + (int64_t)call->tail_len),
                   (long long)call->content_length);
-    call->outcome = WSGI_TRUNCATED;
-    call->code = WSGI_E_INVALID;
+    wsgi_call_fail(call, WSGI_E_INVALID, 0);
 }
 
 static void explain_no_head(wsgi_call_t *call)
@@ -151,13 +150,22 @@ static void run(wsgi_call_t *call, wsgi_interp_t *interp, enum wsgi_reload_mode 
 static void send_tail(wsgi_call_t *call)
 {
     wsgi_exchange_t *ex = call->ex;
-    if (call->tail_len == 0 || call->outcome == WSGI_FAILED) {
-        return;
+    if (call->tail_len > 0) {
+        int code = ex->verbs->send_body(ex, call->tail, call->tail_len, WSGI_SEND_LAST);
+        if (code < 0) {
+            fail_send(call, code);
+        }
     }
-    int code = ex->verbs->send_body(ex, call->tail, call->tail_len, WSGI_SEND_LAST);
-    if (code < 0) {
-        fail_send(call, code);
+}
+
+static void finish(wsgi_call_t *call)
+{
+    wsgi_exchange_t *ex = call->ex;
+    enum wsgi_outcome outcome = WSGI_DONE;
+    if (call->has_failed) {
+        outcome = ex->head_sent || call->failure_status == 0 ? WSGI_TRUNCATED : WSGI_FAILED;
     }
+    (void)ex->verbs->finish(ex, outcome, outcome == WSGI_FAILED ? call->failure_status : 0);
 }
 
 int wsgi_gateway_serve(wsgi_interp_t *interp, wsgi_exchange_t *ex, enum wsgi_reload_mode mode)
@@ -167,7 +175,7 @@ int wsgi_gateway_serve(wsgi_interp_t *interp, wsgi_exchange_t *ex, enum wsgi_rel
     run(&call, interp, mode);
     if (call.code != WSGI_E_DECLINED) {
         send_tail(&call);
-        (void)ex->verbs->finish(ex, call.outcome, call.failure_status);
+        finish(&call);
     }
     wsgi_call_free(&call);
     return call.code;

@@ -69,8 +69,8 @@ static int send_head(wsgi_exchange_t *ex, const wsgi_head_t *head)
     fake_exchange_t *fake = begin_verb(ex);
     char status[16];
     fake->verb_count++;
-    if (ex->head_sent) {
-        return end_verb(fake, WSGI_E_INVALID);
+    if (ex->head_sent || fake->head_error != WSGI_OK) {
+        return end_verb(fake, ex->head_sent ? WSGI_E_INVALID : fake->head_error);
     }
     fake->head_count++;
     fake->status = head->status;

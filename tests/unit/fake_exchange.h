@@ -20,6 +20,7 @@ typedef struct fake_exchange {
     ssize_t read_end; /* after the body: 0, or a WSGI_E_* */
     size_t send_max;  /* body bytes that the client takes before send_error */
     int send_error;   /* WSGI_OK or a WSGI_E_* */
+    int head_error;   /* what send_head() says: WSGI_OK or a WSGI_E_* */
     void (*on_read)(struct fake_exchange *fake); /* called inside read_body(), or NULL */
 
     /* What has been done. */

@@ -241,6 +241,24 @@ static void test_the_last_send_may_fail_too(void **state)
     }
 }
 
+/* The host has no memory for the head: nothing may follow, the chunk that waits neither. */
+static void test_a_head_that_is_refused(void **state)
+{
+    static const char *const bodies[] = {"[b'x']", "[b'x' * 10000]", "iter([b'x'])", "[]"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(*bodies); i++) {
+        fake_exchange_t fake;
+        char source[256];
+        snprintf(source, sizeof(source), APP OK "    return %s\n", bodies[i]);
+        site_request(&fake, source);
+        fake.head_error = WSGI_E_NOMEM;
+        assert_int_equal(site_serve(&fake), WSGI_E_NOMEM);
+        assert_failed(&fake, 500, "WSGI1205: the answer cannot be sent: out of memory");
+        assert_int_equal(fake.send_count, 0);
+        fake_exchange_free(&fake);
+    }
+}
+
 static void test_subclasses_of_bytes_are_bytes(void **state)
 {
     fake_exchange_t fake;
@@ -271,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_write_goes_out_before_what_is_returned),
         cmocka_unit_test(test_write_raises_oserror_when_the_client_has_gone),
         cmocka_unit_test(test_the_last_send_may_fail_too),
+        cmocka_unit_test(test_a_head_that_is_refused),
         cmocka_unit_test(test_subclasses_of_bytes_are_bytes),
     };
     return cmocka_run_group_tests(tests, site_start, site_stop);
