@@ -4,6 +4,8 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import os
+import re
+from pathlib import Path
 
 import env
 import processes
@@ -34,7 +36,7 @@ def _launcher(test_run, request, servers):
     mine = []
 
     def launch(mode, start=True, **options):
-        server = env.Server(test_run, request.node.name.split("/")[-1].split("[")[0], mode,
+        server = env.Server(test_run, re.sub(r"\W+", "-", Path(request.node.name).stem), mode,
                             **options)
         mine.append(server)
         servers.append(server)

@@ -405,8 +405,9 @@ class Server:
             return
         try:
             self.check()
-            self.stop()
-            self.check()
+            if self.process.poll() is None:
+                self.stop()
+                self.check()
         finally:
             self.kill()
 

@@ -127,7 +127,8 @@ class ErrorLog:
             self._offset = self.path.stat().st_size
         if self._allows_anything:
             return
-        complaints = [f"not announced: {line.raw}" for line in strangers]
+        complaints = [f"not announced: {line.raw}" for line in strangers[:10]]
+        complaints += [f"… and {len(strangers) - 10} more"] if len(strangers) > 10 else []
         complaints += [f"announced {each}, found {len(each.lines)}:\n  "
                        + "\n  ".join(line.raw for line in each.lines) for each in wrong]
         assert not complaints, "error log:\n" + "\n".join(complaints)

@@ -97,11 +97,12 @@ def test_before_the_answer(server):
 
 
 def test_twenty_at_once(server):
-    note = server.note("many")
-    clients = [server.raw() for _ in range(20)]
-    for client in clients:
-        client.request(f"GET /response/closing?chunks=100000&note={note}")
+    notes = [f"many-{number}" for number in range(20)]
+    clients = [server.raw() for _ in notes]
+    for client, note in zip(clients, notes):
+        client.request(f"GET /response/closing?chunks=100000&note={server.note(note)}")
     for client in clients:
         client.close()
-    assert server.wait_for_note("many").startswith("closed after ")
+    for note in notes:
+        assert server.wait_for_note(note).startswith("closed after ")
     assert_still_serving(server)

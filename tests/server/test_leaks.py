@@ -77,7 +77,7 @@ def test_restarts(launch_once, mode, kind):
 @pytest.mark.big
 def test_killed_workers(launch_once):
     server = launch_once("daemon", single_child=env.MPM != "prefork")
-    server.expect("WSGI14\\d\\d", "SIGKILL|signal 9|Killed", count=ROUNDS)
+    server.expect("WSGI1409", "SIGKILL|signal 9|Killed", count=ROUNDS)
     for number in range(1, ROUNDS + 1):
         (worker,) = wait_until(lambda: server.workers(), "a worker", 20 * env.PATIENCE)
         os.kill(worker, signal.SIGKILL)
