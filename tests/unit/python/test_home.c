@@ -35,7 +35,7 @@ static int remove_directory(void **state)
 
 static const char *path_of(const char *name)
 {
-    static char path[256];
+    static char path[512];
     snprintf(path, sizeof(path), "%s/%s", directory, name);
     return path;
 }
@@ -84,8 +84,8 @@ static const char *environment(const char *name, const char *config, const char 
     write_file(link, config);
     snprintf(link, sizeof(link), "%s/bin", name);
     assert_int_equal(mkdir(path_of(link), 0755), 0);
-    snprintf(link, sizeof(link), "%s/bin/python", path_of(name));
-    assert_int_equal(symlink(target, link), 0);
+    snprintf(link, sizeof(link), "%s/bin/python", name);
+    assert_int_equal(symlink(target, path_of(link)), 0);
     return path_of(name);
 }
 
