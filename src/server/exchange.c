@@ -154,7 +154,7 @@ static wsgi_bytes_t keep(char **to, wsgi_bytes_t bytes)
 static int send_head(wsgi_exchange_t *ex, const wsgi_head_t *head)
 {
     wsgi_httpd_exchange_t *x = of(ex);
-    if (x->is_committed) {
+    if (x->ex.head_sent) {
         return WSGI_E_INVALID;
     }
     size_t fields_bytes = head->field_count * sizeof *head->fields;
@@ -235,11 +235,11 @@ static void apply_status(request_rec *r, const wsgi_head_t *head)
 
 static void commit_head(wsgi_httpd_exchange_t *x)
 {
-    if (x->is_committed) {
+    if (x->ex.head_sent) {
         return;
     }
     WSGI_ASSERT(x->head != NULL);
-    x->is_committed = true;
+    x->ex.head_sent = true;
     close_after_bad_body(x);
     apply_status(x->r, x->head);
     for (size_t i = 0; i < x->head->field_count; i++) {
@@ -272,7 +272,7 @@ static void append_bytes(wsgi_httpd_exchange_t *x, const void *data, size_t len)
 static int pass(wsgi_httpd_exchange_t *x)
 {
     conn_rec *connection = x->r->connection;
-    x->ex.head_sent = true;
+    x->has_passed = true;
     apr_status_t rv = ap_pass_brigade(x->r->output_filters, x->out);
     apr_brigade_cleanup(x->out);
     if (connection->aborted || APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_ECONNABORTED(rv) ||
@@ -285,13 +285,33 @@ static int pass(wsgi_httpd_exchange_t *x)
     return x->write_error;
 }
 
-/* Nothing more comes. A body that is shorter than the head has said, as the client has seen it, can
- * only be ended by closing the connection. */
+static bool has_pending(const wsgi_httpd_exchange_t *x)
+{
+    return x->out != NULL && !APR_BRIGADE_EMPTY(x->out);
+}
+
+static int flush(wsgi_httpd_exchange_t *x)
+{
+    append(x, apr_bucket_flush_create(allocator(x)));
+    return pass(x);
+}
+
+/* Is the body shorter than the head says? Only where there may be one. */
+static bool is_short(const wsgi_httpd_exchange_t *x)
+{
+    return x->announced > (int64_t)x->ex.bytes_out && !x->r->header_only &&
+           !AP_STATUS_IS_HEADER_ONLY(x->r->status);
+}
+
+/* Nothing more comes. httpd would correct the length of a body that it sees whole; the head that
+ * promises more leaves first, and the end of the connection shows that something is missing. */
 static int pass_end(wsgi_httpd_exchange_t *x)
 {
-    request_rec *r = x->r;
-    if (x->ex.head_sent && x->announced > (int64_t)x->ex.bytes_out && !r->header_only) {
-        r->connection->keepalive = AP_CONN_CLOSE;
+    if (is_short(x)) {
+        x->r->connection->keepalive = AP_CONN_CLOSE;
+        if ((has_pending(x) || !x->has_passed) && flush(x) < 0) {
+            return x->write_error;
+        }
     }
     x->is_ended = true;
     append(x, apr_bucket_eos_create(allocator(x)));
@@ -299,7 +319,7 @@ static int pass_end(wsgi_httpd_exchange_t *x)
 }
 
 /* Last bytes and end in one pass: httpd then knows the length of an answer that had no other, and
- * sends it in one packet. */
+ * sends it in one packet. Of an answer that is short, finish() tells how it ends. */
 static int send_body(wsgi_exchange_t *ex, const void *data, size_t len, enum wsgi_send_flag flag)
 {
     wsgi_httpd_exchange_t *x = of(ex);
@@ -308,13 +328,10 @@ static int send_body(wsgi_exchange_t *ex, const void *data, size_t len, enum wsg
     }
     commit_head(x);
     append_bytes(x, data, len);
-    if (flag == WSGI_SEND_LAST) {
-        return pass_end(x);
+    if (flag == WSGI_SEND_HOLD) {
+        return pass(x);
     }
-    if (flag == WSGI_SEND_MORE) {
-        append(x, apr_bucket_flush_create(allocator(x)));
-    }
-    return pass(x);
+    return flag == WSGI_SEND_LAST && !is_short(x) ? pass_end(x) : flush(x);
 }
 
 /* ---- files ---- */
@@ -343,6 +360,15 @@ static bool append_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_
     return true;
 }
 
+/* Unreadable, or shorter than announced. What has been read leaves, and with it the head. */
+static int fail_file(wsgi_httpd_exchange_t *x)
+{
+    if (has_pending(x) && flush(x) < 0) {
+        return x->write_error;
+    }
+    return x->write_error = WSGI_E_IO;
+}
+
 /* Block by block; the last stays in the brigade, to leave together with what follows it. */
 static int copy_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_t length)
 {
@@ -354,8 +380,8 @@ static int copy_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_t l
         if (count < 0 && errno == EINTR) {
             continue;
         }
-        if (count <= 0) { /* unreadable, or shorter than announced */
-            return x->write_error = WSGI_E_IO;
+        if (count <= 0) {
+            return fail_file(x);
         }
         commit_head(x);
         append_bytes(x, block, (size_t)count);
@@ -371,8 +397,7 @@ static int copy_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_t l
 static int send_file(wsgi_exchange_t *ex, int fd, int64_t offset, int64_t length)
 {
     wsgi_httpd_exchange_t *x = of(ex);
-    bool has_pending = x->out != NULL && !APR_BRIGADE_EMPTY(x->out);
-    if (x->write_error < 0 || length == 0 || (has_pending && pass(x) < 0)) {
+    if (x->write_error < 0 || length == 0 || (has_pending(x) && pass(x) < 0)) {
         return x->write_error;
     }
     return append_file(x, fd, offset, length) ? WSGI_OK : copy_file(x, fd, offset, length);
@@ -404,11 +429,13 @@ static int complete(wsgi_httpd_exchange_t *x)
 static int truncate_answer(wsgi_httpd_exchange_t *x)
 {
     x->r->connection->keepalive = AP_CONN_CLOSE;
-    if (x->r->connection->aborted || x->is_ended) {
+    if (x->r->connection->aborted || x->is_ended || (has_pending(x) && flush(x) < 0)) {
         return x->write_error;
     }
+    x->is_ended = true;
     append(x, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, x->r->pool, allocator(x)));
-    return pass_end(x);
+    append(x, apr_bucket_eos_create(allocator(x)));
+    return pass(x);
 }
 
 /* Where the application failed since the body could not be read, the client is told the cause. */

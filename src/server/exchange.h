@@ -15,9 +15,9 @@ typedef struct wsgi_httpd_exchange {
     wsgi_exchange_t ex; /* first: the verbs are called with a pointer to it */
     request_rec *r;
     apr_bucket_brigade *in, *out; /* NULL until needed */
-    const wsgi_head_t *head;      /* taken, not committed to r yet */
+    const wsgi_head_t *head;      /* taken, not in r yet */
     int64_t announced;            /* Content-Length of the head, or WSGI_BODY_UNKNOWN */
-    bool is_committed;            /* status and fields are in r */
+    bool has_passed;              /* a brigade has gone to the filters, the head with it */
     bool is_ended;                /* the end has been passed */
     bool is_read_to_end;
     int read_status; /* what httpd makes of a failed read: HTTP status or AP_FILTER_ERROR; 0: none */
