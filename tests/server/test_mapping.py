@@ -4,6 +4,7 @@
 import base64
 import subprocess
 
+import env
 import pytest
 
 ENVIRON = "${apps}/environ.py"
@@ -279,8 +280,15 @@ def test_children_start_python_only_where_an_application_may_run(launch_once, mo
 
 # ---- ways out
 
-def test_http2_stream_is_reset(launch_once, mode):
-    server = launch_once(mode, modules=("http2",), config="Protocols h2c http/1.1")
+# mod_http2 refuses to work under prefork; the same answer is cut by HTTP/1.1 there.
+IS_HTTP2 = env.MPM != "prefork"
+CURL = ["--http2-prior-knowledge"] if IS_HTTP2 else ["--http1.1"]
+STREAM_ERROR, PARTIAL_FILE = 92, 18
+
+
+def test_a_cut_answer_is_seen_as_such(launch_once, mode):
+    server = launch_once(mode, modules=["http2"] if IS_HTTP2 else [],
+                         config="Protocols h2c http/1.1")
     server.expect("WSGI0174")
     server.expect_output("late")
     url = server.script("late.py", """
@@ -289,9 +297,9 @@ def application(environ, start_response):
     yield b"early"
     raise ValueError("late")
 """)
-    done = subprocess.run(["curl", "-s", "-m", "20", "--http2-prior-knowledge",
+    done = subprocess.run(["curl", "-s", "-m", "20", *CURL,
                            f"http://127.0.0.1:{server.port}{url}"], stdout=subprocess.PIPE)
-    assert done.returncode == 92, done  # "stream error in the HTTP/2 framing layer"
+    assert done.returncode == (STREAM_ERROR if IS_HTTP2 else PARTIAL_FILE), done
 
 
 def test_file_by_sendfile(launch_once, mode):
