@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define MEMO_MAX_BYTES 128u /* no longer value is kept */
+#define MEMO_MAX_BYTES 256u /* no longer value is kept */
 
 /* Told by the host itself, from no field or variable of a request. */
 static bool is_ours(unsigned number)
@@ -109,12 +109,13 @@ PyObject *wsgi_environ_template(wsgi_call_t *call)
 
 static inline bool is_same(PyObject *memo_b, wsgi_bytes_t bytes)
 {
-    return memo_b != NULL && (size_t)PyUnicode_GET_LENGTH(memo_b) == bytes.len &&
+    return memo_b != NULL && bytes.data != NULL &&
+           (size_t)PyUnicode_GET_LENGTH(memo_b) == bytes.len &&
            memcmp(PyUnicode_DATA(memo_b), bytes.data, bytes.len) == 0;
 }
 
-/* Only short ASCII: there, characters are bytes, and all decodings agree. */
-static bool is_memorable(wsgi_bytes_t bytes)
+/* Short ASCII only: there, characters are bytes, and all decodings agree. */
+static bool is_plain(wsgi_bytes_t bytes)
 {
     if (bytes.data == NULL || bytes.len > MEMO_MAX_BYTES) {
         return false;
@@ -124,6 +125,13 @@ static bool is_memorable(wsgi_bytes_t bytes)
         bits |= (unsigned char)bytes.data[i];
     }
     return bits < 0x80;
+}
+
+/* Secrets are not kept longer than their request. */
+static bool is_memorable(unsigned number, wsgi_bytes_t value)
+{
+    return number != WSGI_META_HTTP_AUTHORIZATION && number != WSGI_META_HTTP_COOKIE &&
+           is_plain(value);
 }
 
 /* The memo is borrowed from the template, which holds the value until it is replaced there. */
@@ -168,17 +176,21 @@ static int put(PyObject *dict, PyObject *key, PyObject *value)
     return code;
 }
 
-/* Meta-variables. Sets of numbers below 64, which is where the memorable ones are. */
+/* Meta-variables. */
 
-typedef struct settled {
-    uint64_t numbers; /* for which the template has the right value now */
-    size_t count;     /* variables from the first on that need nothing more */
-} settled_t;
-_Static_assert(WSGI_MEMO_COUNT <= 64, "each number with a memo has a bit");
-
-static uint64_t bit_of(unsigned number)
+static bool contains(const wsgi_numbers_t *set, unsigned number)
 {
-    return number < WSGI_MEMO_COUNT ? UINT64_C(1) << number : 0;
+    return (set->words[number / 64] >> number % 64 & 1) != 0;
+}
+
+static void include(wsgi_numbers_t *set, unsigned number)
+{
+    set->words[number / 64] |= UINT64_C(1) << number % 64;
+}
+
+static void exclude(wsgi_numbers_t *set, unsigned number)
+{
+    set->words[number / 64] &= ~(UINT64_C(1) << number % 64);
 }
 
 static unsigned number_of(const wsgi_var_t *var)
@@ -198,49 +210,72 @@ static void note_method(wsgi_call_t *call, wsgi_bytes_t value)
 static int settle(wsgi_call_t *call, unsigned number, wsgi_bytes_t value)
 {
     wsgi_kit_t *kit = call->kit;
-    if (number == WSGI_META_REQUEST_METHOD) {
-        note_method(call, value);
-    }
     if (is_same(kit->meta_memo_b[number], value)) {
         return 0;
     }
-    if (!is_memorable(value)) {
+    if (!is_memorable(number, value)) {
         return 1;
     }
-    int code =
-        replace(kit->environ, call->gateway->meta_keys[number], &kit->meta_memo_b[number], value);
-    kit->kept |= code == 0 ? bit_of(number) : 0;
-    return code;
+    if (replace(kit->environ, call->gateway->meta_keys[number], &kit->meta_memo_b[number], value) !=
+        0) {
+        return -1;
+    }
+    include(&kit->kept, number);
+    return 0;
 }
 
 /* Of several variables with one name, the last counts. */
-static int settle_all(wsgi_call_t *call, settled_t *settled)
+static int settle_var(wsgi_call_t *call, const wsgi_var_t *var, wsgi_numbers_t *settled)
+{
+    unsigned number = number_of(var);
+    if (number == WSGI_META_REQUEST_METHOD) {
+        note_method(call, var->value);
+    }
+    int code = number != WSGI_META_NONE ? settle(call, number, var->value) : 1;
+    if (code == 0) {
+        include(settled, number);
+    }
+    else {
+        exclude(settled, number);
+    }
+    return code;
+}
+
+/* *first becomes the index of the first variable that the template does not have. */
+static int settle_all(wsgi_call_t *call, wsgi_numbers_t *settled, size_t *first)
 {
     const wsgi_request_t *request = &call->ex->request;
-    bool is_unbroken = true;
+    *first = request->var_count;
     for (size_t i = 0; i < request->var_count; i++) {
-        unsigned number = number_of(&request->vars[i]);
-        uint64_t bit = bit_of(number);
-        int code =
-            number != WSGI_META_NONE && bit != 0 ? settle(call, number, request->vars[i].value) : 1;
+        int code = settle_var(call, &request->vars[i], settled);
         if (code < 0) {
             return -1;
         }
-        is_unbroken = is_unbroken && code == 0;
-        settled->count += is_unbroken;
-        settled->numbers = code == 0 ? settled->numbers | bit : settled->numbers & ~bit;
+        *first = code != 0 && i < *first ? i : *first;
     }
     return 0;
 }
 
-/* What the template still has of other requests must not show in this one. */
-static int drop_others(wsgi_call_t *call, PyObject *dict, uint64_t settled)
+/* What the template has of the request before, and this one lacks. */
+static int drop(wsgi_call_t *call, unsigned number)
 {
-    uint64_t stale = call->kit->kept & ~settled;
-    for (unsigned number = 1; stale >> number != 0; number++) {
-        if ((stale & bit_of(number)) != 0 &&
-            PyDict_DelItem(dict, call->gateway->meta_keys[number]) != 0) {
-            return -1;
+    wsgi_kit_t *kit = call->kit;
+    if (PyDict_DelItem(kit->environ, call->gateway->meta_keys[number]) != 0) {
+        return -1;
+    }
+    kit->meta_memo_b[number] = NULL;
+    exclude(&kit->kept, number);
+    return 0;
+}
+
+static int drop_stale(wsgi_call_t *call, const wsgi_numbers_t *settled)
+{
+    for (unsigned word = 0; word < WSGI_NUMBER_WORDS; word++) {
+        uint64_t stale = call->kit->kept.words[word] & ~settled->words[word];
+        for (; stale != 0; stale &= stale - 1) {
+            if (drop(call, word * 64 + (unsigned)__builtin_ctzll(stale)) != 0) {
+                return -1;
+            }
         }
     }
     return 0;
@@ -264,13 +299,13 @@ static int put_var(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var, uns
                : put_named(call, dict, var);
 }
 
-static int put_unsettled(wsgi_call_t *call, PyObject *dict, const settled_t *settled)
+static int put_unsettled(wsgi_call_t *call, PyObject *dict, const wsgi_numbers_t *settled,
+                         size_t first)
 {
     const wsgi_request_t *request = &call->ex->request;
-    for (size_t i = settled->count; i < request->var_count; i++) {
+    for (size_t i = first; i < request->var_count; i++) {
         unsigned number = number_of(&request->vars[i]);
-        if ((settled->numbers & bit_of(number)) == 0 &&
-            put_var(call, dict, &request->vars[i], number) != 0) {
+        if (!contains(settled, number) && put_var(call, dict, &request->vars[i], number) != 0) {
             return -1;
         }
     }
@@ -338,14 +373,15 @@ static int put_daemon_times(wsgi_call_t *call, PyObject *dict)
 
 PyObject *wsgi_environ_new(wsgi_call_t *call)
 {
-    settled_t settled = {0};
-    if (settle_all(call, &settled) != 0 || settle_routing(call) != 0) {
+    wsgi_numbers_t settled = {0};
+    size_t first;
+    if (settle_all(call, &settled, &first) != 0 || drop_stale(call, &settled) != 0 ||
+        settle_routing(call) != 0) {
         return NULL;
     }
     WSGI_AUTO_REF PyObject *dict = PyDict_Copy(call->kit->environ);
-    if (dict == NULL || drop_others(call, dict, settled.numbers) != 0 ||
-        put_unsettled(call, dict, &settled) != 0 || put_times(call, dict) != 0 ||
-        put_daemon_times(call, dict) != 0) {
+    if (dict == NULL || put_unsettled(call, dict, &settled, first) != 0 ||
+        put_times(call, dict) != 0 || put_daemon_times(call, dict) != 0) {
         return NULL;
     }
     return wsgi_py_steal(&dict);

@@ -71,8 +71,11 @@ typedef struct wsgi_pystart {
     wsgi_call_t *call; /* NULL: the request is over */
 } wsgi_pystart_t;
 
-/* Values of these keys hardly change from one request of a thread to the next. */
-#define WSGI_MEMO_COUNT (WSGI_META_HTTP_ACCEPT + 1)
+/* A set of WSGI_META_*. */
+#define WSGI_NUMBER_WORDS ((WSGI_META_COUNT + 63) / 64)
+typedef struct wsgi_numbers {
+    uint64_t words[WSGI_NUMBER_WORDS];
+} wsgi_numbers_t;
 
 /* What an attachment keeps for its next request. Objects go back into the kit only where the
  * application kept no reference. */
@@ -81,8 +84,8 @@ typedef struct wsgi_kit {
     PyObject *environ;       /* the thread's template: the last request's values */
     wsgi_pyinput_t *input_b; /* wsgi.input and wsgi.errors are the template's */
     PyObject *errors_b, *errors_sink;
-    uint64_t kept;                          /* a bit for each number that has a value there */
-    PyObject *meta_memo_b[WSGI_MEMO_COUNT]; /* that value, ASCII and short; or NULL */
+    wsgi_numbers_t kept;                    /* what has a value there */
+    PyObject *meta_memo_b[WSGI_META_COUNT]; /* that value, ASCII and short; else NULL */
     PyObject *typed_memo_b[WSGI_KEY_COUNT];
     wsgi_field_t *fields; /* of the response head */
     size_t field_capacity;

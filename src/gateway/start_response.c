@@ -5,6 +5,7 @@
 #include "gateway_private.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <structmember.h>
 
 static wsgi_call_t *call_of(PyObject *self)
@@ -67,9 +68,17 @@ static int check_field(PyObject *pair, const wsgi_field_t *field)
     return 0;
 }
 
+/* Nearly always written so, which is quick to see. */
+static bool is_content_length(wsgi_bytes_t name)
+{
+    const wsgi_bytes_t usual = WSGI_LITERAL("Content-Length");
+    return name.len == usual.len &&
+           (memcmp(name.data, usual.data, usual.len) == 0 || wsgi_bytes_equal_nocase(name, usual));
+}
+
 static int take_length(const wsgi_field_t *field, int64_t *content_length)
 {
-    if (!wsgi_bytes_equal_nocase(field->name, WSGI_LITERAL("Content-Length"))) {
+    if (!is_content_length(field->name)) {
         return 0;
     }
     if (wsgi_length_parse(field->value.data, field->value.len, content_length) != WSGI_OK) {

@@ -315,7 +315,9 @@ void wsgi_pystream_aim(wsgi_py_t *py, PyObject *sink, const wsgi_log_target_t *t
 static bool is_joined(wsgi_py_t *py, PyObject *stream, const PyObject *sink)
 {
     WSGI_AUTO_REF PyObject *buffer = PyObject_GetAttr(stream, py->interp->buffer_name);
-    PyErr_Clear();
+    if (buffer == NULL) {
+        PyErr_Clear();
+    }
     return buffer == sink;
 }
 

@@ -216,6 +216,11 @@ static void test_no_value_is_none(void **state)
     fake_exchange_var(&fake, "REMOTE_USER", "");
     fake.vars[fake.ex.request.var_count - 1].value = (wsgi_bytes_t){NULL, 0};
     assert_value(&fake, "e['MY_FLAG'], e['REMOTE_USER']", "(None, None)");
+    fake_exchange_var(&fake, "REMOTE_USER", "");
+    assert_value(&fake, "e['REMOTE_USER']", "''");
+    fake_exchange_var(&fake, "REMOTE_USER", "");
+    fake.vars[fake.ex.request.var_count - 1].value = (wsgi_bytes_t){NULL, 0};
+    assert_value(&fake, "e['REMOTE_USER']", "None");
     fake_exchange_free(&fake);
 }
 

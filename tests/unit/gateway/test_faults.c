@@ -182,6 +182,20 @@ static void test_another_callable(void **state)
     fake_exchange_free(&fake);
 }
 
+/* Ends Python: must be the last test. */
+static void test_python_has_ended(void **state)
+{
+    fake_exchange_t fake;
+    wsgi_result_t result;
+    (void)state;
+    wsgi_interp_t *interp = wsgi_interp_find("", &result);
+    wsgi_runtime_stop();
+    site_request(&fake, APP OK "    return [b'x']\n");
+    assert_int_equal(wsgi_gateway_serve(interp, &fake.ex, WSGI_RELOAD_IN_PLACE), WSGI_E_REFUSED);
+    assert_failed(&fake, 503, "WSGI1206: Python is stopping in this process");
+    fake_exchange_free(&fake);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +209,7 @@ int main(void)
         cmocka_unit_test(test_a_failed_script_leaves_no_module),
         cmocka_unit_test(test_exceptions_after_the_head_cut_the_answer),
         cmocka_unit_test(test_another_callable),
+        cmocka_unit_test(test_python_has_ended),
     };
     return cmocka_run_group_tests(tests, site_start, site_stop);
 }
