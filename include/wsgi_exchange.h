@@ -24,7 +24,7 @@ enum wsgi_read_mode {
 
 enum wsgi_send_flag {
     WSGI_SEND_MORE = 0, /* reaches the client before the verb returns (PEP 3333) */
-    WSGI_SEND_LAST = 1, /* nothing follows but finish(): the host may end the answer with it */
+    WSGI_SEND_LAST = 1, /* only finish(WSGI_DONE) follows: the host may end with it */
     WSGI_SEND_HOLD = 2  /* more follows soon: the host may hold it, in bounded memory */
 };
 

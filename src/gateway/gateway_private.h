@@ -179,6 +179,8 @@ void wsgi_response_close(wsgi_call_t *call, PyObject *result);
 /* Sends a chunk that write() or an iteration gave; borrowed for the call. WSGI_OK or a sticky
  * negative code; an exception may be set as well. */
 int wsgi_response_send(wsgi_call_t *call, PyObject *chunk, enum wsgi_send_flag flag);
+/* Would the answer have fewer bytes than its Content-Length, if it ended after `more` of them? */
+bool wsgi_response_is_short(const wsgi_call_t *call, size_t more);
 /* Hands the head over where no chunk did. WSGI_OK or a sticky negative code. */
 int wsgi_response_finish(wsgi_call_t *call);
 

@@ -74,6 +74,13 @@ int wsgi_response_send(wsgi_call_t *call, PyObject *chunk, enum wsgi_send_flag f
     return fitting > 0 ? send_bytes(call, PyBytes_AS_STRING(chunk), fitting, flag) : WSGI_OK;
 }
 
+/* The length of an answer without a body speaks of another one. */
+bool wsgi_response_is_short(const wsgi_call_t *call, size_t more)
+{
+    bool has_body = !call->is_head_request && call->head.status != 204 && call->head.status != 304;
+    return has_body && call->content_length > call->sent + (int64_t)more;
+}
+
 int wsgi_response_finish(wsgi_call_t *call)
 {
     wsgi_call_wait(call);
@@ -137,10 +144,12 @@ static int send_last(wsgi_call_t *call, PyObject *chunk)
     if (check_chunk(call, chunk) != 0) {
         return -1;
     }
-    if (call->send_error == 0 && PyBytes_GET_SIZE(chunk) <= (Py_ssize_t)WSGI_TAIL_BYTES) {
-        return keep_tail(call, chunk);
+    size_t len = (size_t)PyBytes_GET_SIZE(chunk);
+    if (call->send_error != 0 || wsgi_response_is_short(call, len)) {
+        return send_chunk(call, chunk, WSGI_SEND_MORE);
     }
-    return send_chunk(call, chunk, WSGI_SEND_LAST);
+    return len <= WSGI_TAIL_BYTES ? keep_tail(call, chunk)
+                                  : send_chunk(call, chunk, WSGI_SEND_LAST);
 }
 
 static PyObject *item_of(PyObject *sequence, Py_ssize_t index)

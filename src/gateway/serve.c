@@ -41,19 +41,12 @@ static void explain_send_error(wsgi_call_t *call)
     }
 }
 
-static bool is_short(const wsgi_call_t *call)
-{
-    bool has_body = !call->is_head_request && call->head.status != 204 && call->head.status != 304;
-    return has_body && call->content_length > call->sent + (int64_t)call->tail_len;
-}
-
 static void cut_short(wsgi_call_t *call)
 {
     wsgi_call_log(call, WSGI_LOG_INFO,
                   "the answer has %lld bytes, fewer than its Content-Length %lld; it is cut, so "
                   "that the client does not wait for the rest",
-                  (long long)(call->sent + (int64_t)call->tail_len),
-                  (long long)call->content_length);
+                  (long long)call->sent, (long long)call->content_length);
     wsgi_call_fail(call, WSGI_E_INVALID, 0);
 }
 
@@ -76,7 +69,7 @@ static void conclude(wsgi_call_t *call)
     else if (wsgi_response_finish(call) != WSGI_OK) {
         explain_send_error(call);
     }
-    else if (is_short(call)) {
+    else if (wsgi_response_is_short(call, call->tail_len)) {
         cut_short(call);
     }
 }

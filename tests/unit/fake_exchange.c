@@ -111,6 +111,8 @@ static int send_body(wsgi_exchange_t *ex, const void *data, size_t len, enum wsg
     if (refuse(fake, len) != WSGI_OK) {
         return end_verb(fake, fake->send_error);
     }
+    require(!fake->has_last, "bytes after the last ones");
+    fake->has_last = flag == WSGI_SEND_LAST;
     append(&fake->sent, data, len);
     note_size(fake, (int64_t)len, flag == WSGI_SEND_LAST ? '.' : '+');
     ex->bytes_out += len;
@@ -157,6 +159,7 @@ static int finish(wsgi_exchange_t *ex, enum wsgi_outcome outcome, unsigned statu
 {
     fake_exchange_t *fake = begin_verb(ex);
     fake->verb_count++;
+    require(outcome == WSGI_DONE || !fake->has_last, "the last bytes of an answer that is not");
     require(outcome != WSGI_FAILED || !ex->head_sent, "FAILED after the head went out");
     require((outcome == WSGI_FAILED) == (status != 0),
             "a status without FAILED, or FAILED without");

@@ -35,6 +35,7 @@ typedef struct fake_exchange {
     enum wsgi_outcome outcome;
     unsigned finish_status;
     size_t body_at;
+    bool has_last;
 } fake_exchange_t;
 
 /* A GET of / by curl, answered by `application` of the script. */
