@@ -294,10 +294,11 @@ bool wsgi_interps_end(void)
             are_ended = end_sub(interp, &main->home) && are_ended;
         }
     }
-    if (!wsgi_attach_is_busy(main)) {
+    bool is_busy = wsgi_attach_is_busy(main);
+    if (!is_busy) {
         tear_down(&main->home);
     }
-    if (are_ended && !wsgi_attach_is_busy(main)) {
+    if (are_ended && !is_busy) {
         (void)Py_FinalizeEx();
         return true;
     }
