@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 BAD_LEVELS = ("emerg", "alert", "crit", "error", "warn")
+BAD_IDS = ("AH00051", "AH00052")  # a child of httpd ended by a signal, which httpd only notes
 
 _LINE = re.compile(
     r"^\[\w{3} \w{3} [ \d]\d [\d:.]+ \d{4}\] "
@@ -30,7 +31,7 @@ class Line:
     @property
     def is_bad(self):
         """Warning or worse; or no log line at all, as when a process dies of an assertion."""
-        return self.level in BAD_LEVELS or self.level == "unformatted"
+        return self.level in (*BAD_LEVELS, "unformatted") or self.id in BAD_IDS
 
     @property
     def is_output(self):
@@ -73,6 +74,7 @@ class ErrorLog:
         self.path = path
         self._offset = 0
         self._expected = []
+        self._tolerated = []
         self._allows_anything = False
 
     def text(self):
@@ -94,6 +96,10 @@ class ErrorLog:
         """Text that the application or its traceback writes; allows all its other lines too."""
         self._expected.append(Expectation("", pattern, count))
 
+    def tolerate(self, id):
+        """Lines that may come or not, depending on who is faster, for as long as the server lives."""
+        self._tolerated.append(id)
+
     def allow_anything(self):
         """For the server that is not ours."""
         self._allows_anything = True
@@ -108,7 +114,9 @@ class ErrorLog:
             takers = [each for each in self._expected if each.takes(line)]
             for taker in takers:
                 taker.lines.append(line)
-            if line.is_bad and not takers and not (has_output and line.is_output):
+            is_known = takers or (has_output and line.is_output) or any(
+                re.fullmatch(id, line.id) for id in self._tolerated)
+            if line.is_bad and not is_known:
                 strangers.append(line)
         return strangers
 
