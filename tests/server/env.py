@@ -292,7 +292,8 @@ class Server:
             # A session of its own: prefork ends its children by a signal to the process group.
             self.process = subprocess.Popen(
                 self.command("-DFOREGROUND"), env=self.environment(), stdin=subprocess.DEVNULL,
-                stdout=file, stderr=file, cwd="/", start_new_session=True)
+                stdout=file, stderr=file, cwd="/", start_new_session=True,
+                preexec_fn=processes.end_with_parent)
         try:
             wait_until(lambda: self.is_listening() or self.process.poll() is not None,
                        "httpd listens", 20 * PATIENCE)

@@ -9,17 +9,29 @@ SPDX-License-Identifier: Apache-2.0
 import ctypes
 import os
 import re
+import signal
 import time
 from collections import Counter
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option, value):
+    if libc.prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
 
 
 def adopt_orphans():
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent():
+    """For a new process: SIGTERM when its parent ends, so that a killed test run leaves no server."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def wait_until(condition, what, timeout=15.0):
