@@ -286,8 +286,8 @@ static int send_file(wsgi_exchange_t *ex, int fd, int64_t offset, int64_t length
     int opened, status;
     int passed = descriptor_to_pass(fd, &opened);
 
-    status = passed >= 0 ? pass_file((wsgi_connection_t *)ex, passed, &file)
-                         : copy_file(ex, fd, file);
+    status =
+        passed >= 0 ? pass_file((wsgi_connection_t *)ex, passed, &file) : copy_file(ex, fd, file);
     wsgi_fd_close(&opened);
     return status;
 }
@@ -308,9 +308,9 @@ static bool send_line(wsgi_connection_t *conn, int level, const char *text)
         piece = (struct iovec){conn->line.data, conn->line.len};
         sent = send_pieces(conn->fd, &piece, 1, -1);
     }
-    if (sent > 0 && (size_t)sent < conn->line.len
-        && wsgi_buffer_append(&conn->debt, conn->line.data + sent, conn->line.len - (size_t)sent)
-               != WSGI_OK) {
+    if (sent > 0 && (size_t)sent < conn->line.len &&
+        wsgi_buffer_append(&conn->debt, conn->line.data + sent, conn->line.len - (size_t)sent) !=
+            WSGI_OK) {
         conn->is_gone = true; /* the stream is out of step for good */
     }
     conn->line.len = 0;

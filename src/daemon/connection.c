@@ -17,8 +17,8 @@
 #define KEEP_BYTES         (64u << 10) /* of memory in each buffer between connections */
 
 #define BODY_FRAMES                                                                                \
-    (WSGI_FRAME_BIT(WSGI_FRAME_BODY) | WSGI_FRAME_BIT(WSGI_FRAME_BODY_END)                         \
-     | WSGI_FRAME_BIT(WSGI_FRAME_GONE))
+    (WSGI_FRAME_BIT(WSGI_FRAME_BODY) | WSGI_FRAME_BIT(WSGI_FRAME_BODY_END) |                       \
+     WSGI_FRAME_BIT(WSGI_FRAME_GONE))
 
 int wsgi_connection_wait(wsgi_connection_t *conn, short events)
 {
@@ -152,9 +152,8 @@ static void prepare_exchange(wsgi_connection_t *conn, uint8_t frame_flags)
     ex->body_fd = is_whole ? -1 : conn->fd;
     conn->body = ex->request.body_first;
     conn->body_status = is_whole ? WSGI_OK : WSGI_E_AGAIN;
-    conn->wants_continue = !is_whole
-                           && ((flags & WSGI_REQUEST_EXPECT) != 0
-                               || (frame_flags & WSGI_FRAME_FLAG_TELLME) != 0);
+    conn->wants_continue = !is_whole && ((flags & WSGI_REQUEST_EXPECT) != 0 ||
+                                         (frame_flags & WSGI_FRAME_FLAG_TELLME) != 0);
 }
 
 static enum wsgi_connection_state run_request(wsgi_connection_t *conn)
@@ -163,8 +162,8 @@ static enum wsgi_connection_state run_request(wsgi_connection_t *conn)
     int status = read_frame(conn, &frame);
 
     if (status == WSGI_OK) {
-        status = wsgi_wire_get_request(frame.payload, &conn->request_store,
-                                       &conn->exchange.request);
+        status =
+            wsgi_wire_get_request(frame.payload, &conn->request_store, &conn->exchange.request);
     }
     if (status == WSGI_E_GONE || (status == WSGI_OK && is_withdrawn(conn))) {
         return WSGI_CONNECTION_CLOSE;

@@ -98,8 +98,8 @@ static int take_gid(const settings_t *settings, wsgi_result_t *result)
         return WSGI_OK;
     }
     errno = 0;
-    if (setresgid(wanted, wanted, wanted) != 0 || getresgid(&real, &effective, &saved) != 0
-        || real != wanted || effective != wanted || saved != wanted) {
+    if (setresgid(wanted, wanted, wanted) != 0 || getresgid(&real, &effective, &saved) != 0 ||
+        real != wanted || effective != wanted || saved != wanted) {
         return refuse(result, "gid", settings->gid,
                       "httpd must be started as root and keep CAP_SETGID");
     }
@@ -114,8 +114,8 @@ static int take_uid(const settings_t *settings, wsgi_result_t *result)
         return WSGI_OK;
     }
     errno = 0;
-    if (setresuid(wanted, wanted, wanted) != 0 || getresuid(&real, &effective, &saved) != 0
-        || real != wanted || effective != wanted || saved != wanted) {
+    if (setresuid(wanted, wanted, wanted) != 0 || getresuid(&real, &effective, &saved) != 0 ||
+        real != wanted || effective != wanted || saved != wanted) {
         return refuse(result, "uid", settings->uid,
                       "httpd must be started as root and keep CAP_SETUID, and the user must be "
                       "below its limit of processes");
@@ -143,8 +143,8 @@ static bool enter(const char *path)
 {
     struct stat wanted, here;
 
-    return chdir(path) == 0 && stat(path, &wanted) == 0 && stat(".", &here) == 0
-           && wanted.st_dev == here.st_dev && wanted.st_ino == here.st_ino;
+    return chdir(path) == 0 && stat(path, &wanted) == 0 && stat(".", &here) == 0 &&
+           wanted.st_dev == here.st_dev && wanted.st_ino == here.st_ino;
 }
 
 static int enter_configured_home(const settings_t *settings, wsgi_result_t *result)
@@ -171,8 +171,8 @@ static int enter_home(const settings_t *settings, wsgi_result_t *result)
     }
     wsgi_log(WSGI_LOG_NOTICE,
              WSGI_ID(1401) "[%s] the home directory '%s' of uid %ld cannot be entered: the working "
-             "directory is /; set home= to choose another", settings->name, settings->user_home,
-             (long)geteuid());
+                           "directory is /; set home= to choose another",
+             settings->name, settings->user_home, (long)geteuid());
     return enter("/") ? WSGI_OK
                       : wsgi_fail(result, WSGI_E_IO, "cannot enter / (%s)", strerror(errno));
 }

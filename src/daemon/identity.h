@@ -10,7 +10,7 @@
 /* Each step is checked and then read back: a kernel, library or sandbox that says yes without doing
  * it is found out (CVE-2014-0240, CVE-2014-8583). WSGI_OK, or WSGI_E_IO with one sentence; then the
  * process may be anything between the two identities and must end. */
-int wsgi_identity_take(const wsgi_group_settings_t *settings,
-                       wsgi_result_t *result) WSGI_NONNULL WSGI_MUST_CHECK;
+int wsgi_identity_take(const wsgi_group_settings_t *settings, wsgi_result_t *result)
+    WSGI_NONNULL WSGI_MUST_CHECK;
 
 #endif

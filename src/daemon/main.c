@@ -44,8 +44,10 @@ static int read_settings(wsgi_process_t *process, wsgi_result_t *result)
     int fd = WSGI_FD_SETTINGS, status;
 
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > BLOB_MAX) {
-        return wsgi_fail(result, WSGI_E_PROTOCOL, "no settings at descriptor %d: this program is "
-                         "started by httpd's mod_wsgi, not by hand", fd);
+        return wsgi_fail(result, WSGI_E_PROTOCOL,
+                         "no settings at descriptor %d: this program is "
+                         "started by httpd's mod_wsgi, not by hand",
+                         fd);
     }
     process->blob = read_blob(fd, (size_t)st.st_size);
     if (process->blob == NULL) {
@@ -70,9 +72,10 @@ static int map_counters(wsgi_process_t *process, wsgi_result_t *result)
         return result->code;
     }
     wsgi_fd_close(&fd);
-    if (process->settings.processes < 1
-        || process->settings.processes > process->counters->row_count) {
-        return wsgi_fail(result, WSGI_E_PROTOCOL, "%lld processes do not fit the counters of %u: "
+    if (process->settings.processes < 1 ||
+        process->settings.processes > process->counters->row_count) {
+        return wsgi_fail(result, WSGI_E_PROTOCOL,
+                         "%lld processes do not fit the counters of %u: "
                          "the module and this program are not of one version; install both anew",
                          (long long)process->settings.processes, process->counters->row_count);
     }
@@ -135,12 +138,9 @@ static const struct {
     int (*run)(wsgi_process_t *process, wsgi_result_t *result);
     enum wsgi_exit status; /* where it fails */
 } steps[] = {
-    {close_rest, WSGI_EXIT_SYSTEM},
-    {leave_session, WSGI_EXIT_SYSTEM},
-    {read_settings, WSGI_EXIT_HANDOVER},
-    {map_counters, WSGI_EXIT_COUNTERS},
-    {wait_out_delay, WSGI_EXIT_OK},
-    {take_identity, WSGI_EXIT_IDENTITY},
+    {close_rest, WSGI_EXIT_SYSTEM},      {leave_session, WSGI_EXIT_SYSTEM},
+    {read_settings, WSGI_EXIT_HANDOVER}, {map_counters, WSGI_EXIT_COUNTERS},
+    {wait_out_delay, WSGI_EXIT_OK},      {take_identity, WSGI_EXIT_IDENTITY},
     {follow_parent, WSGI_EXIT_OK},
 };
 

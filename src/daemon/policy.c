@@ -123,8 +123,8 @@ void wsgi_policy_note_exit(wsgi_policy_t *policy, unsigned slot, enum wsgi_endin
                            bool has_served, int64_t now_us)
 {
     wsgi_slot_t *s = &policy->slots[slot];
-    bool was_of_use = ending != WSGI_ENDED_UNABLE
-                      && (has_served || now_us - s->since_us >= WSGI_POLICY_LONG_US);
+    bool was_of_use =
+        ending != WSGI_ENDED_UNABLE && (has_served || now_us - s->since_us >= WSGI_POLICY_LONG_US);
 
     if (s->phase == WSGI_SLOT_STOPPING || was_of_use) {
         s->failures = 0;

@@ -32,7 +32,8 @@ static int close_listed_from(int first, wsgi_result_t *result)
     if (dir == NULL) {
         return wsgi_fail(result, WSGI_E_IO,
                          "cannot close inherited descriptors: no close_range, and /proc/self/fd "
-                         "cannot be read (%s): mount /proc", strerror(errno));
+                         "cannot be read (%s): mount /proc",
+                         strerror(errno));
     }
     while ((entry = readdir(dir)) != NULL) {
         int fd = (int)strtol(entry->d_name, NULL, 10);

@@ -38,8 +38,8 @@ static size_t put_head(char *out, size_t room, int level, const char *file, int 
                            (int)getpid(), (int)gettid());
     if (level >= WSGI_LOG_DEBUG) {
         const char *slash = strrchr(file, '/');
-        len += (size_t)snprintf(out + len, room - len, "%.80s(%d): ",
-                                slash != NULL ? slash + 1 : file, line);
+        len += (size_t)snprintf(out + len, room - len,
+                                "%.80s(%d): ", slash != NULL ? slash + 1 : file, line);
     }
     return len;
 }
@@ -50,7 +50,7 @@ static void write_line(void *baton, int level, const char *file, int line, const
     const struct iovec pieces[] = {
         {head, put_head(head, sizeof(head), level, file, line)},
         {(void *)(uintptr_t)text, strlen(text)},
-        {(void *)(uintptr_t)"\n", 1},
+        {(void *)(uintptr_t) "\n", 1},
     };
 
     (void)baton;

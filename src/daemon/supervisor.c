@@ -73,7 +73,8 @@ static void start_worker(supervisor_t *self, unsigned slot)
     if (pid < 0) {
         wsgi_log(WSGI_LOG_ERR,
                  WSGI_ID(1403) "[%s] cannot start a worker (%s): raise the limits of memory and "
-                 "processes of the group's user", self->group, strerror(errno));
+                               "processes of the group's user",
+                 self->group, strerror(errno));
         wsgi_policy_note_exit(&self->policy, slot, WSGI_ENDED_UNABLE, false, wsgi_now_us());
         return;
     }
@@ -89,12 +90,12 @@ static void stop_worker(supervisor_t *self, unsigned slot)
 
 static void kill_worker(supervisor_t *self, unsigned slot)
 {
-    wsgi_log(WSGI_LOG_WARNING,
-             WSGI_ID(1402) "[%s] worker %d is killed: it did not end within shutdown-timeout=%d "
-             "(requests running: %u); look for requests or atexit functions that hang",
-             self->group, (int)self->pids[slot],
-             (int)self->process->settings.shutdown_timeout_s,
-             (unsigned)row_of(self, slot)->busy);
+    wsgi_log(
+        WSGI_LOG_WARNING,
+        WSGI_ID(1402) "[%s] worker %d is killed: it did not end within shutdown-timeout=%d "
+                      "(requests running: %u); look for requests or atexit functions that hang",
+        self->group, (int)self->pids[slot], (int)self->process->settings.shutdown_timeout_s,
+        (unsigned)row_of(self, slot)->busy);
     kill(self->pids[slot], SIGKILL);
 }
 
@@ -187,7 +188,7 @@ static void log_end(const supervisor_t *self, unsigned slot, int status, enum ws
     if (ending == WSGI_ENDED_BADLY && self->slots[slot].phase != WSGI_SLOT_STOPPING) {
         wsgi_log(WSGI_LOG_ERR,
                  WSGI_ID(1409) "[%s] worker %d %s, after %.1f s and %llu requests, %u of them "
-                 "running (those get 502); another is started",
+                               "running (those get 502); another is started",
                  self->group, (int)self->pids[slot], cause,
                  (double)(wsgi_now_us() - self->slots[slot].since_us) / 1e6,
                  (unsigned long long)row->requests, (unsigned)row->busy);
@@ -248,8 +249,8 @@ static void hear_notices(supervisor_t *self)
     wsgi_notice_t notice;
 
     while (read(self->sources[NOTICES].fd, &notice, sizeof(notice)) == sizeof(notice)) {
-        if (notice.slot >= self->policy.slot_count
-            || notice.generation != row_of(self, notice.slot)->generation) {
+        if (notice.slot >= self->policy.slot_count ||
+            notice.generation != row_of(self, notice.slot)->generation) {
             continue;
         }
         if (notice.what == WSGI_NOTICE_READY) {
@@ -348,8 +349,10 @@ enum wsgi_exit wsgi_supervisor_run(const wsgi_process_t *process)
     int64_t until_us;
 
     if (!open_sources(&self) || !open_slots(&self)) {
-        wsgi_log(WSGI_LOG_CRIT, WSGI_ID(1410) "[%s] cannot start (%s): raise the limits of open "
-                 "files and memory", self.group, strerror(errno));
+        wsgi_log(WSGI_LOG_CRIT,
+                 WSGI_ID(1410) "[%s] cannot start (%s): raise the limits of open "
+                               "files and memory",
+                 self.group, strerror(errno));
         return WSGI_EXIT_SYSTEM;
     }
     while (act(&self, &until_us)) {

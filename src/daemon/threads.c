@@ -27,9 +27,9 @@ struct wsgi_threads {
     int epoll_fd, wake_fd;
     _Atomic bool is_stopping, is_forgotten;
     _Atomic bool is_short; /* a thread could not be created; said once */
-    _Atomic int idle; /* waiting in the epoll set, or about to */
+    _Atomic int idle;      /* waiting in the epoll set, or about to */
     pthread_mutex_t lock;
-    _Atomic unsigned count; /* written with lock held */
+    _Atomic unsigned count;  /* written with lock held */
     pool_thread_t **members; /* the first `count` stay for good; the rest guarded by lock */
 };
 
@@ -61,8 +61,8 @@ static int passed_descriptor(struct msghdr *message)
     const struct cmsghdr *cmsg = CMSG_FIRSTHDR(message);
     int fd = -1;
 
-    if (cmsg != NULL && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS
-        && cmsg->cmsg_len == CMSG_LEN(sizeof(int))) {
+    if (cmsg != NULL && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS &&
+        cmsg->cmsg_len == CMSG_LEN(sizeof(int))) {
         memcpy(&fd, CMSG_DATA(cmsg), sizeof(int));
     }
     return fd;
@@ -102,10 +102,12 @@ static int take(const wsgi_threads_t *threads)
     }
     arm(threads, EPOLL_CTL_MOD);
     if (got > 0 && fd < 0) {
-        wsgi_log(WSGI_LOG_ERR,
-                 WSGI_ID(1406) "[%s] turned a caller away, as its connection could not be received: "
-                 "the limit of open files is reached; raise it, or look for a leak in the "
-                 "application", threads->settings->connection->group);
+        wsgi_log(
+            WSGI_LOG_ERR,
+            WSGI_ID(1406) "[%s] turned a caller away, as its connection could not be received: "
+                          "the limit of open files is reached; raise it, or look for a leak in the "
+                          "application",
+            threads->settings->connection->group);
     }
     return fd;
 }
@@ -154,7 +156,7 @@ static void add_thread_if_none_waits(wsgi_threads_t *threads)
     if (error != 0 && !atomic_exchange(&threads->is_short, true)) {
         wsgi_log(WSGI_LOG_WARNING,
                  WSGI_ID(1405) "[%s] goes on with %u of %u threads: one more cannot be created "
-                 "(%s); lower threads= or raise the limits of memory and processes",
+                               "(%s); lower threads= or raise the limits of memory and processes",
                  threads->settings->connection->group, (unsigned)threads->count, max,
                  strerror(error));
     }
@@ -215,9 +217,9 @@ static int open_descriptors(wsgi_threads_t *threads)
     threads->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     threads->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     wake.data.fd = threads->wake_fd;
-    if (threads->epoll_fd < 0 || threads->wake_fd < 0
-        || epoll_ctl(threads->epoll_fd, EPOLL_CTL_ADD, threads->wake_fd, &wake) != 0
-        || arm(threads, EPOLL_CTL_ADD) != 0) {
+    if (threads->epoll_fd < 0 || threads->wake_fd < 0 ||
+        epoll_ctl(threads->epoll_fd, EPOLL_CTL_ADD, threads->wake_fd, &wake) != 0 ||
+        arm(threads, EPOLL_CTL_ADD) != 0) {
         return errno;
     }
     return 0;
@@ -250,8 +252,10 @@ wsgi_threads_t *wsgi_threads_open(const wsgi_threads_settings_t *settings, wsgi_
     threads->members = calloc(settings->max_threads, sizeof(*threads->members));
     error = start(threads);
     if (error != 0) {
-        wsgi_fail(result, WSGI_E_IO, "cannot start the worker's threads (%s): raise its limits of "
-                  "open files, memory and processes", strerror(error));
+        wsgi_fail(result, WSGI_E_IO,
+                  "cannot start the worker's threads (%s): raise its limits of "
+                  "open files, memory and processes",
+                  strerror(error));
         wsgi_threads_free(threads);
         return NULL;
     }

@@ -91,8 +91,10 @@ static int open_events(worker_t *worker, wsgi_result_t *result)
     int fds[2];
 
     if (pipe2(fds, O_CLOEXEC) != 0 || fcntl(fds[1], F_SETFL, O_NONBLOCK) != 0) {
-        return wsgi_fail(result, WSGI_E_IO, "cannot make a pipe (%s): raise the limit of open "
-                         "files", strerror(errno));
+        return wsgi_fail(result, WSGI_E_IO,
+                         "cannot make a pipe (%s): raise the limit of open "
+                         "files",
+                         strerror(errno));
     }
     worker->event_read_fd = fds[0];
     worker->event_write_fd = fds[1];
@@ -189,8 +191,8 @@ static void limit_end(const worker_t *worker)
     struct itimerspec limit = {.it_value.tv_sec = (time_t)worker->group->shutdown_timeout_s + 1};
     timer_t timer;
 
-    if (worker->group->shutdown_timeout_s > 0
-        && timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) {
+    if (worker->group->shutdown_timeout_s > 0 &&
+        timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) {
         timer_settime(timer, 0, &limit, NULL);
     }
 }

@@ -103,7 +103,7 @@ static void remove_record(record_t *record)
 static void copy_settings(record_t *record, const wsgi_group_t *group)
 {
     record->group = *group;
-#define TEXT(member) \
+#define TEXT(member)                                                                               \
     record->group.settings.member = apr_pstrdup(record->pool, group->settings.member);
 #define NUMBER(member)
 #include "wsgi_group.def"
@@ -138,9 +138,10 @@ static int open_rendezvous(record_t *record, wsgi_result_t *result)
     int ends[2];
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-        return wsgi_fail(result, WSGI_E_IO, "cannot make the rendezvous of process group '%s' "
-                         "(%s): raise the limit of open files", record->group.settings.name,
-                         strerror(errno));
+        return wsgi_fail(result, WSGI_E_IO,
+                         "cannot make the rendezvous of process group '%s' "
+                         "(%s): raise the limit of open files",
+                         record->group.settings.name, strerror(errno));
     }
     record->callers_fd = ends[0];
     record->workers_fd = ends[1];
@@ -152,9 +153,9 @@ static int open_program(record_t *record, const char *path, wsgi_result_t *resul
 {
     record->program_path = apr_pstrdup(record->pool, path);
     record->program_fd = open(path, O_RDONLY | O_CLOEXEC);
-    return record->program_fd >= 0 ? WSGI_OK
-                                   : wsgi_fail(result, WSGI_E_IO, "%s cannot be opened (%s)", path,
-                                               strerror(errno));
+    return record->program_fd >= 0
+               ? WSGI_OK
+               : wsgi_fail(result, WSGI_E_IO, "%s cannot be opened (%s)", path, strerror(errno));
 }
 
 /* --- supervisors ----------------------------------------------------------------------------- */
@@ -214,7 +215,8 @@ static void start_again(record_t *record)
         mark_failed(record);
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, record->group.server,
                      WSGI_ID(1602) "process group '%s' is down, requests get 503, and is tried "
-                     "again: %s", record->group.settings.name, result.detail);
+                                   "again: %s",
+                     record->group.settings.name, result.detail);
     }
 }
 
@@ -244,14 +246,14 @@ static const char *describe(const record_t *record, int status)
 static void replace_supervisor(record_t *record, pid_t pid, int status)
 {
     int64_t delay_ms = back_off_ms(record, wsgi_now_us());
-    bool is_in_order = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    int level = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? APLOG_INFO : APLOG_ERR;
 
-    ap_log_error(APLOG_MARK, is_in_order ? APLOG_INFO : APLOG_ERR, 0, record->group.server,
+    ap_log_error(APLOG_MARK, level, 0, record->group.server,
                  WSGI_ID(1601) "supervisor %d of process group '%s' %s; another is started%s",
                  (int)pid, record->group.settings.name, describe(record, status),
-                 delay_ms == 0 ? ""
-                               : apr_psprintf(record->run_pool, " and waits %d s",
-                                              (int)(delay_ms / 1000)));
+                 delay_ms == 0
+                     ? ""
+                     : apr_psprintf(record->run_pool, " and waits %d s", (int)(delay_ms / 1000)));
     record->group.settings.restart_delay_ms = delay_ms;
     start_again(record);
 }
@@ -345,7 +347,8 @@ static void kill_family(const record_t *record)
 {
     ap_log_perror(APLOG_MARK, APLOG_WARNING, 0, record->pool,
                   WSGI_ID(1603) "process group '%s' is killed: it did not end within "
-                  "shutdown-timeout and a second", record->group.settings.name);
+                                "shutdown-timeout and a second",
+                  record->group.settings.name);
     kill(-record->proc.pid, SIGKILL);
     kill(record->proc.pid, SIGKILL);
     while (waitpid(record->proc.pid, NULL, 0) < 0 && errno == EINTR) {
@@ -439,7 +442,8 @@ static wsgi_link_t *open_link(const record_t *record)
     if (link == NULL) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, record->group.server,
                      WSGI_ID(1604) "process group '%s' cannot be reached from this child, requests "
-                     "get 503: %s", record->group.settings.name,
+                                   "get 503: %s",
+                     record->group.settings.name,
                      result.code != WSGI_OK ? result.detail : "out of memory");
     }
     return link;

@@ -18,7 +18,7 @@
 
 /* One process group as resolved from the configuration. Everything is copied by _open(). */
 typedef struct wsgi_group {
-    const server_rec *server; /* whose error log it writes to */
+    const server_rec *server;       /* whose error log it writes to */
     wsgi_group_settings_t settings; /* restart_delay_ms and parent_pid are filled in here */
     int64_t connect_timeout_us, socket_timeout_us; /* of the links to it */
 } wsgi_group_t;

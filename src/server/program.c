@@ -31,8 +31,10 @@ int wsgi_program_find(char *path, size_t room, wsgi_result_t *result)
     snprintf(path, room, "%.*swsgi-daemon-%s", folder_len, folder_len > 0 ? module.dli_fname : "",
              wsgi_runtime_version());
     if (access(path, R_OK | X_OK) != 0) {
-        return wsgi_fail(result, WSGI_E_IO, "the program of process groups, %s, cannot be run "
-                         "(%s): `make install-daemon` puts it there", path, strerror(errno));
+        return wsgi_fail(result, WSGI_E_IO,
+                         "the program of process groups, %s, cannot be run "
+                         "(%s): `make install-daemon` puts it there",
+                         path, strerror(errno));
     }
     return WSGI_OK;
 }
@@ -45,9 +47,8 @@ static int seal_blob(const wsgi_buffer_t *blob)
     const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
     int fd = memfd_create("wsgi-settings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    if (fd >= 0
-        && (write(fd, blob->data, blob->len) != (ssize_t)blob->len
-            || fcntl(fd, F_ADD_SEALS, seals) != 0)) {
+    if (fd >= 0 && (write(fd, blob->data, blob->len) != (ssize_t)blob->len ||
+                    fcntl(fd, F_ADD_SEALS, seals) != 0)) {
         wsgi_fd_close(&fd);
     }
     return fd;
@@ -64,8 +65,8 @@ static int open_settings(const wsgi_group_settings_t *settings, wsgi_result_t *r
     else {
         fd = seal_blob(&blob);
         if (fd < 0) {
-            fd = wsgi_fail(result, WSGI_E_IO, "cannot hand the settings over (%s)",
-                           strerror(errno));
+            fd =
+                wsgi_fail(result, WSGI_E_IO, "cannot hand the settings over (%s)", strerror(errno));
         }
     }
     free(blob.data);
@@ -194,8 +195,7 @@ static pid_t launch_with_title(launch_t *launch, wsgi_result_t *result)
     return launch_program(launch, result);
 }
 
-pid_t wsgi_program_start(const wsgi_program_start_t *start, int *control_fd,
-                         wsgi_result_t *result)
+pid_t wsgi_program_start(const wsgi_program_start_t *start, int *control_fd, wsgi_result_t *result)
 {
     launch_t launch = {.start = start};
     int ends[2] = {-1, -1};

@@ -21,7 +21,7 @@ typedef struct wsgi_program_start {
 
 /* Runs it in a session of its own. The process, and in *control_fd our end of its control socket;
  * or WSGI_E_IO, WSGI_E_NOMEM with the reason. */
-pid_t wsgi_program_start(const wsgi_program_start_t *start, int *control_fd,
-                         wsgi_result_t *result) WSGI_MUST_CHECK;
+pid_t wsgi_program_start(const wsgi_program_start_t *start, int *control_fd, wsgi_result_t *result)
+    WSGI_MUST_CHECK;
 
 #endif

@@ -29,7 +29,7 @@ static void run_threads(void *(*run)(void *), void *arguments[THREADS])
 typedef struct client {
     const char *script;
     const char *interpreter;
-    char name[16];
+    char name[24];
 } client_t;
 
 static const char *serve_one(const client_t *client, int number)
