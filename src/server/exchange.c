@@ -51,12 +51,31 @@ static int fail_read(wsgi_httpd_exchange_t *x, apr_status_t rv)
     return x->ex.body_error;
 }
 
+/* httpd's filter sends 100 (Continue) for a blocking read only (2.4.71): here is one who wants the
+ * body and does not block. Not after a part of the answer, which has told the client enough. */
+static void send_continue(const wsgi_httpd_exchange_t *x)
+{
+    request_rec *r = x->r;
+    if (r->expecting_100 && !x->ex.head_sent) {
+        int status = r->status;
+        const char *status_line = r->status_line;
+        r->status = HTTP_CONTINUE;
+        r->status_line = NULL;
+        ap_send_interim_response(r, 0);
+        r->status = status;
+        r->status_line = status_line;
+    }
+}
+
 /* Asks the filters for more; the brigade is empty before. */
 static int fetch(wsgi_httpd_exchange_t *x, size_t len, enum wsgi_read_mode mode)
 {
     request_rec *r = x->r;
     if (x->in == NULL) {
         x->in = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    }
+    if (mode == WSGI_READ_NONBLOCK) {
+        send_continue(x);
     }
     apr_read_type_e block = mode == WSGI_READ_BLOCK ? APR_BLOCK_READ : APR_NONBLOCK_READ;
     apr_status_t rv =
