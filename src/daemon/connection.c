@@ -199,6 +199,9 @@ static enum wsgi_connection_state run_serve(wsgi_connection_t *conn)
     if (status == WSGI_E_DECLINED) {
         conn->served = WSGI_SERVED_RETIRE;
         wsgi_connection_uncount(conn, false);
+        if (conn->settings->on_retire != NULL) {
+            conn->settings->on_retire(conn->settings->baton);
+        }
         wsgi_answer_frame(conn, WSGI_FRAME_GOAWAY, 0, WSGI_LITERAL(""));
     }
     return WSGI_CONNECTION_CLOSE;

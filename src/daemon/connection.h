@@ -33,6 +33,10 @@ typedef struct wsgi_connection_settings {
     wsgi_worker_row_t *row; /* this worker's counters */
     wsgi_hello_t hello;
     int64_t socket_timeout_us;
+
+    /* Called before a request is handed back, so that its next try cannot come to us; may be NULL. */
+    void (*on_retire)(void *baton);
+    void *baton;
 } wsgi_connection_settings_t;
 
 typedef struct wsgi_connection {

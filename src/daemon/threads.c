@@ -24,8 +24,9 @@ typedef struct pool_thread {
 
 struct wsgi_threads {
     const wsgi_threads_settings_t *settings;
+    wsgi_connection_settings_t connection;
     int epoll_fd, wake_fd;
-    _Atomic bool is_stopping, is_forgotten;
+    _Atomic bool is_retiring, is_stopping, is_forgotten;
     _Atomic bool is_short; /* a thread could not be created; said once */
     _Atomic int idle;      /* waiting in the epoll set, or about to */
     pthread_mutex_t lock;
@@ -90,10 +91,24 @@ static ssize_t receive_descriptor(int rendezvous_fd, int *fd)
     return got;
 }
 
+/* A request that is handed back is tried again at once, and must not find another thread here. */
+static void stop_taking(void *baton)
+{
+    wsgi_threads_t *threads = baton;
+
+    threads->is_retiring = true;
+    epoll_ctl(threads->epoll_fd, EPOLL_CTL_DEL, threads->settings->rendezvous_fd, NULL);
+}
+
 /* The connection of the next caller, or -1: none there, or none will ever come. */
 static int take(const wsgi_threads_t *threads)
 {
     int fd;
+
+    if (threads->is_retiring) {
+        return -1;
+    }
+
     ssize_t got = receive_descriptor(threads->settings->rendezvous_fd, &fd);
 
     if (got == 0) {
@@ -126,7 +141,7 @@ static int add_thread_locked(wsgi_threads_t *threads)
     }
     member->threads = threads;
     member->number = threads->count;
-    wsgi_connection_init(&member->connection, threads->settings->connection);
+    wsgi_connection_init(&member->connection, &threads->connection);
     threads->members[threads->count] = member;
     threads->idle++;
     error = pthread_create(&member->handle, NULL, run_pool_thread, member);
@@ -247,6 +262,9 @@ wsgi_threads_t *wsgi_threads_open(const wsgi_threads_settings_t *settings, wsgi_
         return NULL;
     }
     threads->settings = settings;
+    threads->connection = *settings->connection;
+    threads->connection.on_retire = stop_taking;
+    threads->connection.baton = threads;
     threads->epoll_fd = threads->wake_fd = -1;
     pthread_mutex_init(&threads->lock, NULL);
     threads->members = calloc(settings->max_threads, sizeof(*threads->members));

@@ -38,7 +38,8 @@ static bool find_barrier(const char *path, char barrier[PATH_MAX])
         memcpy(barrier, path, i);
         barrier[i] = '\0';
         if (faccessat(AT_FDCWD, barrier, X_OK, AT_EACCESS) != 0 && errno == EACCES) {
-            return true;
+            struct stat info;
+            return stat(barrier, &info) != 0 || S_ISDIR(info.st_mode); /* a file says so itself */
         }
     }
     return false;

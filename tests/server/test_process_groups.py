@@ -168,7 +168,7 @@ def test_all_of_the_family_but_the_parent_has_left_root(launch_once):
 
 @pytest.mark.parametrize("home, complaint", [
     ("${root}/missing", "No such file or directory"),
-    ("${root}/file", "Not a directory"),
+    ("${root}/file", "is not a directory"),
     ("${root}/notes", "lib/python3.11"),
 ])
 def test_a_wrong_python_home_is_503_at_once_and_one_line(launch_once, home, complaint):

@@ -1,5 +1,6 @@
 """A changed script is served changed, from the first request on."""
 
+import concurrent.futures
 import threading
 
 import env
@@ -42,6 +43,15 @@ def test_change_is_seen_at_once(server, mode):
             pids.add(pid)
     assert len(pids) == (1 if mode == "embedded" else 4), "embedded reloads in place, a daemon " \
         "is replaced"
+
+
+def test_changes_among_parallel_requests_lose_none(server):
+    """A worker that hands a request back takes no more, with none of its threads."""
+    for version in range(10):
+        url = write(server, f"p{version}", 100 + version)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda _: ask(server, url)[0], range(16)))
+        assert set(found) == {f"p{version}"}
 
 
 def test_older_is_a_change_too(server):

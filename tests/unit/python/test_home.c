@@ -72,6 +72,7 @@ static void test_paths_that_are_no_directory(void **state)
     assert_refused("relative/path", "is not an absolute path");
     assert_refused("/nonexistent/venv", "No such file or directory");
     assert_refused("/usr/bin/python3", "is not a directory; set python-home");
+    assert_refused("/etc/passwd", "is not a directory; set python-home"); /* no x bit: no barrier */
     assert_refused("/tmp", "has neither a pyvenv.cfg nor lib/python" XY);
 }
 
