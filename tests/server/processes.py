@@ -141,3 +141,12 @@ def shared_segments(pids):
     """System V segments that one of pids has created."""
     rows = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
     return [row.split()[1] for row in rows if int(row.split()[4]) in pids]
+
+
+def has_connections(port):
+    """Does a process hold a connection that it accepted at this port?"""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_, inode = line.split()[:10]
+        if int(local.split(":")[1], 16) == port and state != "0A" and inode != "0":
+            return True
+    return False
