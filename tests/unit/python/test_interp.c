@@ -67,7 +67,7 @@ static void test_interpreters_are_apart(void **state)
 
 static void test_many_names(void **state)
 {
-    char name[16];
+    char name[24];
     (void)state;
     for (int i = 0; i < 12; i++) {
         snprintf(name, sizeof(name), "many-%d", i);
