@@ -25,6 +25,8 @@ enum wsgi_request_flag {
     WSGI_REQUEST_EXPECT = 1u << 2,         /* the client waits for 100 (Continue) */
     WSGI_REQUEST_BODY_INCLUDED = 1u << 3,  /* wire only: body_first is the whole body */
     WSGI_REQUEST_HANDLER_SCRIPT = 1u << 4, /* script is a WSGIHandlerScript, not the resource */
+    WSGI_REQUEST_OPEN_NAME = 1u << 5,      /* a client can choose the application group */
+    WSGI_REQUEST_PASS_NATIVE = 1u << 6,    /* apache.request_rec; httpd hosts only */
 };
 
 typedef struct wsgi_request {

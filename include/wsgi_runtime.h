@@ -11,6 +11,8 @@
 
 #include "wsgi_core.h"
 
+#define WSGI_HASH_SEED_RANDOM INT64_C(-1)
+
 /* Facts of the process. Texts NUL-terminated, never NULL, borrowed for its whole life. */
 typedef struct wsgi_runtime_settings {
     const char *python_home;        /* "" = where this libpython was installed for */
@@ -22,6 +24,19 @@ typedef struct wsgi_runtime_settings {
     int processes, threads;         /* maximum_processes, threads_per_process */
     bool is_multiprocess;           /* wsgi.multiprocess */
     bool is_multithread;            /* wsgi.multithread */
+
+    const char *python_eggs;     /* PYTHON_EGG_CACHE of os.environ; "" = as inherited */
+    const char *python_warnings; /* -W filters, one a line, in order; "" = none */
+    int optimize;                /* -O level, 0 … */
+    int64_t hash_seed;           /* WSGI_HASH_SEED_RANDOM, or 0 … 4294967295 */
+    int64_t switch_interval_us;  /* of the GIL; 0 = Python's own */
+    bool dont_write_bytecode;
+    bool restrict_stdin, restrict_stdout; /* any use raises OSError */
+    bool allow_signals;                   /* signal.signal() works: WSGIRestrictSignal Off */
+    bool abandon_interpreters; /* WSGIDestroyInterpreter Off: no atexit, nothing is ended */
+    bool per_interpreter_gil;  /* of sub-interpreters; needs Python 3.12 */
+    bool free_threading;       /* run without a GIL; needs a free-threaded build */
+    bool is_interactive;       /* httpd -X: sys.stdin and sys.stdout stay the terminal's */
 } wsgi_runtime_settings_t;
 
 /* "3.11": the version compiled against, the X.Y of wsgi-daemon-X.Y. */
@@ -43,11 +58,20 @@ void wsgi_runtime_stop(void);
 
 typedef struct wsgi_interp wsgi_interp_t;
 
+/* At most so many interpreters exist whose names clients chose (%{HOST} and the like): an
+ * interpreter is several megabytes, and lives as long as the process. */
+#define WSGI_INTERP_OPEN_MAX 64u
+
 /* The interpreter of an application group, created on first use (others who want the same name
  * wait). name "" = the main one. NULL with the reason where it cannot be had. Lives until
- * wsgi_runtime_stop(). */
-wsgi_interp_t *wsgi_interp_find(const char *name, wsgi_result_t *result);
+ * wsgi_runtime_stop(). is_open_name: a client can have chosen the name, see above. */
+wsgi_interp_t *wsgi_interp_find(const char *name, bool is_open_name, wsgi_result_t *result);
 const char *wsgi_interp_name(const wsgi_interp_t *interp);
+
+/* Loads a script before any request wants it (WSGIImportScript, preloading), in its application
+ * group. What it raises is logged here; WSGI_OK, or the code with the reason: the process goes on,
+ * and a request tries again. Not attached. */
+int wsgi_runtime_import(const char *application_group, const char *script, wsgi_result_t *result);
 
 /* Frees what the calling thread holds in every interpreter. A thread that served and ends calls it
  * first; threads that cannot (httpd's) are covered by a thread-exit hook. */

@@ -56,7 +56,8 @@ enum {
     NUMBER_BYTES = 4,
     LOG_LEAST = 5, /* level and NUL */
     REQUEST_FLAGS = WSGI_REQUEST_HTTPS | WSGI_REQUEST_RELOADING | WSGI_REQUEST_EXPECT |
-                    WSGI_REQUEST_BODY_INCLUDED | WSGI_REQUEST_HANDLER_SCRIPT
+                    WSGI_REQUEST_BODY_INCLUDED | WSGI_REQUEST_HANDLER_SCRIPT |
+                    WSGI_REQUEST_OPEN_NAME
 };
 
 /* What a frame of each type may look like, whatever the state. */

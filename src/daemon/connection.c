@@ -193,7 +193,8 @@ static enum wsgi_connection_state run_serve(wsgi_connection_t *conn)
 
     count(conn);
     conn->served = WSGI_SERVED;
-    interp = wsgi_interp_find(ex->request.application_group.data, &result);
+    interp = wsgi_interp_find(ex->request.application_group.data,
+                              (ex->request.flags & WSGI_REQUEST_OPEN_NAME) != 0, &result);
     status = interp != NULL ? wsgi_gateway_serve(interp, ex, WSGI_RELOAD_BY_PROCESS)
                             : refuse_without_interpreter(ex, &result);
     if (status == WSGI_E_DECLINED) {

@@ -117,6 +117,18 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
         .threads = (int)group->threads,
         .is_multiprocess = group->is_multiprocess != 0,
         .is_multithread = group->threads != 1,
+        .python_eggs = group->python_eggs,
+        .python_warnings = group->python_warnings,
+        .optimize = (int)group->python_optimize,
+        .hash_seed = group->hash_seed,
+        .switch_interval_us = group->switch_interval_us,
+        .dont_write_bytecode = group->dont_write_bytecode != 0,
+        .restrict_stdin = group->restrict_stdin != 0,
+        .restrict_stdout = group->restrict_stdout != 0,
+        .allow_signals = group->allow_signals != 0,
+        .abandon_interpreters = group->abandon_interpreters != 0,
+        .per_interpreter_gil = group->per_interpreter_gil != 0,
+        .free_threading = group->free_threading != 0,
     };
 
     return wsgi_runtime_start(&runtime, result);

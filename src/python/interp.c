@@ -166,8 +166,9 @@ static wsgi_interp_t *create(const char *name, uint64_t hash, wsgi_result_t *res
     return is_built ? interp : NULL;
 }
 
-wsgi_interp_t *wsgi_interp_find(const char *name, wsgi_result_t *result)
+wsgi_interp_t *wsgi_interp_find(const char *name, bool is_open_name, wsgi_result_t *result)
 {
+    (void)is_open_name;
     if (!wsgi_runtime_is_started()) {
         wsgi_fail(result, WSGI_E_REFUSED,
                   "Python has not started in this process; the log tells "

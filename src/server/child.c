@@ -39,6 +39,9 @@ static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsg
         .threads = threads,
         .is_multiprocess = processes != 1,
         .is_multithread = threads != 1,
+        .python_eggs = "",
+        .python_warnings = "",
+        .hash_seed = WSGI_HASH_SEED_RANDOM,
     };
     return wsgi_runtime_start(runtime, result);
 }

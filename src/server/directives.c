@@ -5,6 +5,7 @@
 #include "settings.h"
 
 #include "options.h"
+#include "wsgi_runtime.h"
 #include "wsgi_server.h"
 
 #include <stddef.h>
@@ -317,6 +318,7 @@ static const wsgi_group_settings_t group_unset = {
 #undef NUMBER
     .threads = THREADS_DEFAULT,
     .shutdown_timeout_s = SHUTDOWN_TIMEOUT_S,
+    .hash_seed = WSGI_HASH_SEED_RANDOM,
 };
 
 static wsgi_group_draft_t *draft_group(const cmd_parms *cmd, const char *name)

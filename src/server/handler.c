@@ -151,7 +151,9 @@ static int serve_embedded(wsgi_httpd_exchange_t *x, wsgi_child_t *child)
     }
     wsgi_result_t result = {0};
     atomic_fetch_add(&child->embedded, 1);
-    wsgi_interp_t *interp = wsgi_interp_find(x->ex.request.application_group.data, &result);
+    wsgi_interp_t *interp =
+        wsgi_interp_find(x->ex.request.application_group.data,
+                         (x->ex.request.flags & WSGI_REQUEST_OPEN_NAME) != 0, &result);
     if (interp != NULL) {
         (void)wsgi_gateway_serve(interp, &x->ex,
                                  WSGI_RELOAD_IN_PLACE); /* logs through the exchange */

@@ -499,7 +499,7 @@ static wsgi_var_t many[WSGI_WIRE_VARS_MAX + 1];
 
 static void set_unknown_flag(wsgi_request_t *request)
 {
-    request->flags |= 1u << 5;
+    request->flags |= WSGI_REQUEST_PASS_NATIVE;
 }
 
 static void set_negative_length(wsgi_request_t *request)

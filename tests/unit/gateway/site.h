@@ -47,6 +47,9 @@ static inline int site_start(void **state)
         .processes = 1,
         .threads = 15,
         .is_multithread = true,
+        .python_eggs = "",
+        .python_warnings = "",
+        .hash_seed = WSGI_HASH_SEED_RANDOM,
     };
     wsgi_result_t result;
     (void)state;
@@ -86,7 +89,7 @@ static inline void site_request(fake_exchange_t *fake, const char *source)
 static inline int site_serve_in(fake_exchange_t *fake, const char *interpreter)
 {
     wsgi_result_t result;
-    wsgi_interp_t *interp = wsgi_interp_find(interpreter, &result);
+    wsgi_interp_t *interp = wsgi_interp_find(interpreter, false, &result);
     assert_non_null(interp);
     return wsgi_gateway_serve(interp, &fake->ex, WSGI_RELOAD_IN_PLACE);
 }

@@ -188,7 +188,7 @@ static void test_python_has_ended(void **state)
     fake_exchange_t fake;
     wsgi_result_t result;
     (void)state;
-    wsgi_interp_t *interp = wsgi_interp_find("", &result);
+    wsgi_interp_t *interp = wsgi_interp_find("", false, &result);
     wsgi_runtime_stop();
     site_request(&fake, APP OK "    return [b'x']\n");
     assert_int_equal(wsgi_gateway_serve(interp, &fake.ex, WSGI_RELOAD_IN_PLACE), WSGI_E_REFUSED);

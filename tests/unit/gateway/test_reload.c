@@ -32,7 +32,7 @@ static int serve(fake_exchange_t *fake, int64_t mtime, enum wsgi_reload_mode mod
     site_again(fake);
     fake->ex.request.flags |= WSGI_REQUEST_RELOADING;
     fake->ex.request.script_mtime_us = mtime;
-    return wsgi_gateway_serve(wsgi_interp_find("", &result), &fake->ex, mode);
+    return wsgi_gateway_serve(wsgi_interp_find("", false, &result), &fake->ex, mode);
 }
 
 static void assert_answer(fake_exchange_t *fake, const char *answer)

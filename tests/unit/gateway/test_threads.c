@@ -38,7 +38,7 @@ static const char *serve_one(const client_t *client, int number)
     wsgi_result_t result;
     char query[32];
     const char *failure = NULL;
-    wsgi_interp_t *interp = wsgi_interp_find(client->interpreter, &result);
+    wsgi_interp_t *interp = wsgi_interp_find(client->interpreter, false, &result);
     if (interp == NULL) {
         return "no interpreter";
     }
@@ -108,7 +108,7 @@ static void *serve_counting(void *argument)
     fake_exchange_t fake;
     wsgi_result_t result;
     fake_exchange_init(&fake, argument);
-    (void)wsgi_gateway_serve(wsgi_interp_find("counting", &result), &fake.ex, WSGI_RELOAD_IN_PLACE);
+    (void)wsgi_gateway_serve(wsgi_interp_find("counting", false, &result), &fake.ex, WSGI_RELOAD_IN_PLACE);
     bool is_first = strcmp(fake_exchange_sent(&fake), "1") == 0;
     fake_exchange_free(&fake);
     return is_first ? NULL : "the script was loaded more than once";

@@ -26,6 +26,9 @@ static const wsgi_runtime_settings_t usual_settings = {
     .server_version = 20471,
     .processes = 2,
     .threads = 15,
+    .python_eggs = "",
+    .python_warnings = "",
+    .hash_seed = WSGI_HASH_SEED_RANDOM,
 };
 
 /* For use in the child. */
@@ -44,7 +47,7 @@ static inline void start_or_exit(const wsgi_runtime_settings_t *settings)
 static inline void run_in(const char *interpreter, const char *source)
 {
     wsgi_result_t result;
-    wsgi_interp_t *interp = wsgi_interp_find(interpreter, &result);
+    wsgi_interp_t *interp = wsgi_interp_find(interpreter, false, &result);
     if (interp == NULL) {
         printf("no interpreter: %s\n", result.detail);
         return;

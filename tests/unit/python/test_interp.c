@@ -22,7 +22,7 @@ static int stop(void **state)
 static wsgi_interp_t *find(const char *name)
 {
     wsgi_result_t result;
-    wsgi_interp_t *interp = wsgi_interp_find(name, &result);
+    wsgi_interp_t *interp = wsgi_interp_find(name, false, &result);
     assert_non_null(interp);
     return interp;
 }
@@ -78,7 +78,7 @@ static void test_many_names(void **state)
 static void *find_in_thread(void *name)
 {
     wsgi_result_t result;
-    return wsgi_interp_find(name, &result);
+    return wsgi_interp_find(name, false, &result);
 }
 
 static void test_one_interpreter_for_all_who_ask_at_once(void **state)
@@ -100,7 +100,7 @@ static void *keep_locals(void *unused)
 {
     (void)unused;
     wsgi_result_t result;
-    wsgi_interp_t *interp = wsgi_interp_find("locals", &result);
+    wsgi_interp_t *interp = wsgi_interp_find("locals", false, &result);
     const char *failure = NULL;
     (void)evaluate(interp, "globals().setdefault('t', __import__('threading').local()) and 0");
     if (evaluate(interp, "hasattr(t, 'x') * 1") != 0) {
@@ -133,8 +133,8 @@ static void test_locals(void **state)
 static void *visit(void *says_so)
 {
     wsgi_result_t result;
-    (void)evaluate(wsgi_interp_find("visited", &result), "1");
-    (void)evaluate(wsgi_interp_find("", &result), "1");
+    (void)evaluate(wsgi_interp_find("visited", false, &result), "1");
+    (void)evaluate(wsgi_interp_find("", false, &result), "1");
     if (says_so != NULL) {
         wsgi_runtime_thread_end();
     }
@@ -160,7 +160,7 @@ static void test_threads_leave_nothing_behind(void **state)
 static void *ensure_in_sub(void *name)
 {
     wsgi_result_t result;
-    WSGI_PY_SCOPE(py, wsgi_interp_find(name, &result));
+    WSGI_PY_SCOPE(py, wsgi_interp_find(name, false, &result));
     if (py == NULL) {
         return name;
     }

@@ -206,7 +206,7 @@ static void find_before_start(void)
 {
     wsgi_result_t result;
     printf("started %d, %s\n", wsgi_runtime_is_started(),
-           wsgi_interp_find("", &result) == NULL ? result.detail : "found");
+           wsgi_interp_find("", false, &result) == NULL ? result.detail : "found");
     wsgi_runtime_stop();
 }
 

@@ -40,7 +40,7 @@ static enum wsgi_script_state load(const char *name, const char *source, size_t 
 
     const wsgi_script_query_t query = {
         .path = {path, strlen(path)}, .must_compare = true, .reload_in_place = true};
-    WSGI_PY_SCOPE(py, wsgi_interp_find("", &result));
+    WSGI_PY_SCOPE(py, wsgi_interp_find("", false, &result));
     PyObject *module_out = NULL;
     enum wsgi_script_state state = wsgi_script_find(py, &query, &module_out, &result);
     WSGI_AUTO_REF PyObject *module = module_out;
