@@ -434,7 +434,9 @@ class Server:
     def stop(self):
         """SIGTERM, and nothing may be left when the parent has gone."""
         self.signal(signal.SIGTERM)
-        self.process.wait(timeout=20 * PATIENCE)
+        if self.process.wait(timeout=20 * PATIENCE) == -signal.SIGTERM:
+            # It listened, but had no handler yet: its family finds out by itself.
+            wait_until(lambda: not self.leftovers(), "the family ends", 8 * PATIENCE)
         self.check_gone()
 
     def check_gone(self):
