@@ -909,6 +909,29 @@ static void test_file_with_its_head_in_many_pieces(void **state)
     wsgi_fd_close(&file);
 }
 
+/* The second descriptor must not arrive before the first has found its frame. */
+static void test_files_that_come_in_pieces(void **state)
+{
+    stage_t *s = *state;
+    int files[] = {file_of("first"), file_of("second")};
+
+    relay_head(s, NULL);
+    say_file(s, 0, 5);
+    const size_t whole = s->says.len;
+    s->says.len = 10;
+    assert_int_equal(worker_sends(s, 0, &files[0], 1), 10);
+    stage_settle(s);
+    s->says.len = whole;
+    assert_int_equal(worker_sends(s, 10, NULL, 0), whole - 10);
+    s->says.len = 0;
+    say_file(s, 0, 6);
+    say_end(s);
+    worker_speaks_with(s, &files[1], 1);
+    assert_done(s, "firstsecond");
+    wsgi_fd_close(&files[0]);
+    wsgi_fd_close(&files[1]);
+}
+
 static void test_client_that_does_not_take_a_file(void **state)
 {
     stage_t *s = *state;
@@ -1015,6 +1038,7 @@ int main(void)
         stage_test(test_no_room_for_the_descriptor),
         stage_test(test_file_beyond_the_length),
         stage_test(test_file_with_its_head_in_many_pieces),
+        stage_test(test_files_that_come_in_pieces),
         stage_test(test_client_that_does_not_take_a_file),
         stage_test(test_lines_pass_through),
         stage_test(test_level_of_a_line_is_clamped),
