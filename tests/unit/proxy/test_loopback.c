@@ -18,7 +18,7 @@ enum { WORKER_THREADS = 3, CALLERS = 12, ROUNDS = 25 };
 
 typedef int application_t(wsgi_exchange_t *ex);
 
-static application_t *the_application;
+static application_t *_Atomic the_application;
 
 /* In place of the archives' own: these come first, so those are not linked. */
 
@@ -30,8 +30,10 @@ wsgi_interp_t *wsgi_interp_find(const char *name, wsgi_result_t *result)
 
 int wsgi_gateway_serve(wsgi_interp_t *interp, wsgi_exchange_t *ex, enum wsgi_reload_mode mode)
 {
+    application_t *application = atomic_load(&the_application);
+
     (void)interp;
-    return mode == WSGI_RELOAD_BY_PROCESS ? the_application(ex) : WSGI_E_INVALID;
+    return mode == WSGI_RELOAD_BY_PROCESS ? application(ex) : WSGI_E_INVALID;
 }
 
 /* The worker: threads that take from the rendezvous until nobody can call any more. */
@@ -43,7 +45,10 @@ typedef struct house {
     pthread_t threads[WORKER_THREADS];
     wsgi_link_t *link;
     _Atomic unsigned retired;
+    int file; /* that the application may send, or -1 */
 } house_t;
+
+static _Atomic int the_file;
 
 static int take_scout(int rendezvous_fd)
 {
@@ -81,6 +86,7 @@ static int open_house(void **state)
     static const int64_t patience_us = 30000000;
 
     memset(&house, 0, sizeof(house));
+    house.file = -1;
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, house.ends), 0);
     house.counters.state = WSGI_GROUP_READY;
     house.counters.rows[3].generation = 5;
@@ -115,6 +121,7 @@ static int close_house(void **state)
         assert_int_equal(pthread_join(house->threads[i], NULL), 0);
     }
     wsgi_fd_close(&house->ends[1]);
+    wsgi_fd_close(&house->file);
     wsgi_link_close(house->link);
     assert_int_equal(house->counters.rows[3].busy, 0);
     return 0;
@@ -318,30 +325,28 @@ static void test_a_line_for_the_log(void **state)
 
 /* Files */
 
-static int file_fd;
-
 static int send_files(wsgi_exchange_t *ex)
 {
     (void)send_head(ex, 200);
-    (void)ex->verbs->send_file(ex, file_fd, 6, 5);
+    (void)ex->verbs->send_file(ex, the_file, 6, 5);
     (void)ex->verbs->send_body(ex, " ", 1, WSGI_SEND_MORE);
-    (void)ex->verbs->send_file(ex, file_fd, 0, 5);
+    (void)ex->verbs->send_file(ex, the_file, 0, 5);
     return ex->verbs->finish(ex, WSGI_DONE, 0);
 }
 
 static void test_files(void **state)
 {
+    house_t *house = *state;
     recorder_t client;
 
-    file_fd = memfd_create("answer", MFD_CLOEXEC);
-    assert_int_equal(write(file_fd, "hello world", 11), 11);
+    the_file = house->file = memfd_create("answer", MFD_CLOEXEC);
+    assert_int_equal(write(house->file, "hello world", 11), 11);
     recorder_init(&client);
-    assert_int_equal(serve(*state, &client, send_files), WSGI_OK);
+    assert_int_equal(serve(house, &client, send_files), WSGI_OK);
     assert_int_equal(client.file_calls, 2);
     assert_int_equal(client.sent.len, 11);
     assert_memory_equal(client.sent.data, "world hello", 11);
     recorder_free(&client);
-    wsgi_fd_close(&file_fd);
 }
 
 /* Many at once: more callers than places, more places than threads. */
