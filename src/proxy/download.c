@@ -141,13 +141,34 @@ static unsigned type_behind(const wsgi_proxy_t *p)
     return wsgi_wire_take(unread(p), p->allowed, &next, NULL) > 0 ? next.type : 0;
 }
 
+static bool is_head_request(const wsgi_request_t *request)
+{
+    bool is_head = false;
+
+    for (size_t i = 0; i < request->var_count; i++) {
+        const wsgi_bytes_t value = request->vars[i].value;
+
+        if (request->vars[i].number == WSGI_META_REQUEST_METHOD) {
+            is_head = value.len == 4 && memcmp(value.data, "HEAD", 4) == 0;
+        }
+    }
+    return is_head;
+}
+
+/* An answer that has no body by its nature may announce the length of the one it would have. */
+static bool is_short(const wsgi_proxy_t *p)
+{
+    return p->answer_left > 0 && p->answer_status != 204 && p->answer_status != 304 &&
+           !is_head_request(&p->ex->request);
+}
+
 /* The client sees a chunk now where the worker wants that (PEP 3333), unless more of the answer is
  * at hand. */
 static enum wsgi_send_flag flag_for(const wsgi_proxy_t *p, const wsgi_frame_t *frame)
 {
     const unsigned next = type_behind(p);
 
-    if (next == WSGI_FRAME_END) {
+    if (next == WSGI_FRAME_END && !is_short(p)) {
         return WSGI_SEND_LAST;
     }
     const bool has_more = next == WSGI_FRAME_DATA || next == WSGI_FRAME_FILE;
@@ -198,16 +219,17 @@ static void take_data(wsgi_proxy_t *p, const wsgi_frame_t *frame)
     const bool is_cut = is_duplex(p) && frame->payload.len > WSGI_PROXY_PIECE;
     const size_t piece = is_cut ? WSGI_PROXY_PIECE : frame->payload.len;
     const int64_t granted = within_length(p, (int64_t)piece);
+    const bool is_beyond = granted < (int64_t)piece;
     int code = WSGI_OK;
 
     if (granted > 0) {
         code = p->ex->verbs->send_body(p->ex, frame->payload.data, (size_t)granted,
-                                       is_cut ? WSGI_SEND_MORE : flag_for(p, frame));
+                                       is_cut || is_beyond ? WSGI_SEND_MORE : flag_for(p, frame));
     }
     if (is_cut) {
         put_back_behind(p, frame, piece);
     }
-    end_at_length(p, code, granted < (int64_t)piece);
+    end_at_length(p, code, is_beyond);
 }
 
 /* FILE */
@@ -271,27 +293,6 @@ static void take_log(wsgi_proxy_t *p, const wsgi_frame_t *frame)
 }
 
 /* END, ABORT */
-
-static bool is_head_request(const wsgi_request_t *request)
-{
-    bool is_head = false;
-
-    for (size_t i = 0; i < request->var_count; i++) {
-        const wsgi_bytes_t value = request->vars[i].value;
-
-        if (request->vars[i].number == WSGI_META_REQUEST_METHOD) {
-            is_head = value.len == 4 && memcmp(value.data, "HEAD", 4) == 0;
-        }
-    }
-    return is_head;
-}
-
-/* An answer that has no body by its nature may announce the length of the one it would have. */
-static bool is_short(const wsgi_proxy_t *p)
-{
-    return p->answer_left > 0 && p->answer_status != 204 && p->answer_status != 304 &&
-           !is_head_request(&p->ex->request);
-}
 
 static void take_end(wsgi_proxy_t *p, const wsgi_frame_t *frame)
 {

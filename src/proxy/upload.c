@@ -145,6 +145,7 @@ void wsgi_upload_drop(wsgi_proxy_t *p)
 static void finish_body(wsgi_proxy_t *p)
 {
     p->upload = WSGI_UPLOAD_OVER;
+    p->has_moved = true; /* the silence of the client, if it was one, is over */
     if (wsgi_wire_put_number(&p->out, WSGI_FRAME_BODY_END, 0, p->body_error) != WSGI_OK) {
         wsgi_proxy_fail(p, WSGI_E_NOMEM, "out of memory");
     }
@@ -153,7 +154,6 @@ static void finish_body(wsgi_proxy_t *p)
 void wsgi_upload_cut(wsgi_proxy_t *p, int error)
 {
     p->body_error = p->ex->body_error = error;
-    p->has_moved = true;
     finish_body(p);
 }
 

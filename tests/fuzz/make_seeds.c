@@ -1,6 +1,6 @@
 /* tests/fuzz/make_seeds.c — writes the first inputs of the fuzz targets that read a binary format,
- * made by the encoders themselves: make_seeds DIR fills DIR/wire, DIR/request, DIR/head and
- * DIR/handover.
+ * made by the encoders themselves: make_seeds DIR fills DIR/wire, DIR/request, DIR/head,
+ * DIR/proxy and DIR/handover.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "wsgi_field.h"
@@ -115,6 +115,33 @@ static void save_answers(const char *dir)
     save(dir, "wire", "refusals", &out, 0);
 }
 
+/* A scene of fuzz_proxy.c, and what its worker says. */
+static void save_scene(const char *dir, const char *name, char scene)
+{
+    static const wsgi_field_t length = {{"Content-Length", 14}, {"1004", 4}};
+    const wsgi_head_t head = {200, WSGI_LITERAL("OK"), &length, 1};
+    wsgi_buffer_t out = {0};
+
+    must(wsgi_buffer_append(&out, &scene, 1));
+    must(wsgi_wire_put_log(&out, &(wsgi_wire_log_t){WSGI_LOG_ERR, WSGI_LITERAL("a line")}));
+    if ((scene & 1) != 0) {
+        must(wsgi_wire_put(&out, WSGI_FRAME_CONTINUE, 0, WSGI_LITERAL("")));
+    }
+    must(wsgi_wire_put_head(&out, &head));
+    must(wsgi_wire_put(&out, WSGI_FRAME_DATA, WSGI_FRAME_FLAG_FLUSH, WSGI_LITERAL("part")));
+    must(wsgi_wire_put_file(&out, 0, &(wsgi_wire_file_t){16, 1000}));
+    must(wsgi_wire_put(&out, WSGI_FRAME_END, WSGI_FRAME_FLAG_CLOSE, WSGI_LITERAL("")));
+    save(dir, "proxy", name, &out, 0);
+}
+
+static void save_scenes(const char *dir)
+{
+    save_scene(dir, "file", 0x18);
+    save_scene(dir, "body", 0x19);
+    save_scene(dir, "slow", 0x7b);
+    save_scene(dir, "parts", 0x2f);
+}
+
 static void save_settings(const char *dir)
 {
     wsgi_group_settings_t settings;
@@ -137,6 +164,7 @@ int main(int argc, char **argv)
     make_folder(argv[1]);
     save_requests(argv[1]);
     save_answers(argv[1]);
+    save_scenes(argv[1]);
     save_settings(argv[1]);
     return 0;
 }
