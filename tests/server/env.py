@@ -295,8 +295,9 @@ class Server:
                 stdout=file, stderr=file, cwd="/", start_new_session=True,
                 preexec_fn=processes.end_with_parent)
         try:
-            wait_until(lambda: self.is_listening() or self.process.poll() is not None,
-                       "httpd listens", 20 * PATIENCE)
+            wait_until(lambda: self.process.poll() is not None
+                       or (self.is_listening() and self.httpd_children()),
+                       "httpd listens and has a child", 20 * PATIENCE)
         except AssertionError:
             self.kill()
             raise

@@ -22,9 +22,9 @@ static application_t *_Atomic the_application;
 
 /* In place of the archives' own: these come first, so those are not linked. */
 
-wsgi_interp_t *wsgi_interp_find(const char *name, wsgi_result_t *result)
+wsgi_interp_t *wsgi_interp_find(const char *name, bool is_open_name, wsgi_result_t *result)
 {
-    (void)result;
+    (void)is_open_name, (void)result;
     return (wsgi_interp_t *)(uintptr_t)name;
 }
 
