@@ -58,11 +58,33 @@ static int import_threading(wsgi_py_t *py)
     return threading != NULL ? 0 : -1;
 }
 
+/* Python itself does so in the main interpreter only. */
+static int load_codecs(wsgi_py_t *py)
+{
+    (void)py;
+    WSGI_AUTO_REF PyObject *encoder = PyCodec_Encoder("ascii");
+    return encoder != NULL ? 0 : -1;
+}
+
+static int set_switch_interval(wsgi_py_t *py)
+{
+    (void)py;
+    int64_t interval_us = wsgi_runtime_settings()->switch_interval_us;
+    if (interval_us <= 0) {
+        return 0;
+    }
+    WSGI_AUTO_REF PyObject *sys = PyImport_ImportModule("sys");
+    WSGI_AUTO_REF PyObject *done =
+        sys != NULL ? PyObject_CallMethod(sys, "setswitchinterval", "d", (double)interval_us / 1e6)
+                    : NULL;
+    return done != NULL ? 0 : -1;
+}
+
 int wsgi_interp_set_up(wsgi_py_t *py)
 {
-    static int (*const steps[])(wsgi_py_t *) = {import_threading, wsgi_modules_add,
-                                                wsgi_streams_install, wsgi_signals_restrict,
-                                                wsgi_path_arrange};
+    static int (*const steps[])(wsgi_py_t *) = {
+        import_threading,     load_codecs,           set_switch_interval,   wsgi_modules_add,
+        wsgi_streams_install, wsgi_streams_restrict, wsgi_signals_restrict, wsgi_path_arrange};
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
         if (steps[i](py) != 0) {
             return -1;

@@ -96,6 +96,9 @@ static inline uint64_t wsgi_name_hash(const char *name, size_t len)
     return hash;
 }
 
+/* config.c — starts Python as the settings say. */
+PyStatus wsgi_python_initialize(const wsgi_runtime_settings_t *settings);
+
 /* interp.c — an interpreter without Python inside, in the registry. NULL without memory. */
 wsgi_interp_t *wsgi_interp_add_locked(const char *name);
 /* Prepares what code expects to find: modules, streams, path. -1 with an exception set. */
@@ -109,6 +112,7 @@ int wsgi_modules_add(wsgi_py_t *py);
 int wsgi_path_arrange(wsgi_py_t *py);
 int wsgi_streams_install(wsgi_py_t *py);
 int wsgi_signals_restrict(wsgi_py_t *py);
+int wsgi_streams_restrict(wsgi_py_t *py);
 
 /* script.c — forgets the loaded scripts of an interpreter that ends. */
 void wsgi_scripts_free(wsgi_py_t *py);

@@ -108,7 +108,8 @@ static void *serve_counting(void *argument)
     fake_exchange_t fake;
     wsgi_result_t result;
     fake_exchange_init(&fake, argument);
-    (void)wsgi_gateway_serve(wsgi_interp_find("counting", false, &result), &fake.ex, WSGI_RELOAD_IN_PLACE);
+    (void)wsgi_gateway_serve(wsgi_interp_find("counting", false, &result), &fake.ex,
+                             WSGI_RELOAD_IN_PLACE);
     bool is_first = strcmp(fake_exchange_sent(&fake), "1") == 0;
     fake_exchange_free(&fake);
     return is_first ? NULL : "the script was loaded more than once";
