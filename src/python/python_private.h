@@ -76,6 +76,7 @@ typedef struct wsgi_runtime {
     pthread_mutex_t lock;   /* a leaf: held for a few instructions, never while attaching */
     pthread_cond_t changed; /* an interpreter left CREATING */
     unsigned interp_count;  /* guarded by lock */
+    unsigned open_count;    /* of them, for names that clients chose; guarded by lock */
     wsgi_interp_t *newest;  /* guarded by lock */
     _Atomic(wsgi_interp_t *) interps[WSGI_INTERP_BUCKETS]; /* written under lock */
 
