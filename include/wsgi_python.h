@@ -98,7 +98,8 @@ enum wsgi_script_state {
     WSGI_SCRIPT_CHANGED, /* not as loaded, and reload_in_place is false; nothing was done */
     WSGI_SCRIPT_MISSING, /* result says what and how to mend it, here and below */
     WSGI_SCRIPT_UNREADABLE,
-    WSGI_SCRIPT_FAILED /* a Python exception is set */
+    WSGI_SCRIPT_FAILED, /* a Python exception is set */
+    WSGI_SCRIPT_WAITING /* the last try failed, and the next one is yet to come: result says when */
 };
 
 typedef struct wsgi_script_query {
@@ -106,11 +107,16 @@ typedef struct wsgi_script_query {
     int64_t mtime_us;     /* as the host has seen it; 0 = it did not look */
     bool must_compare;    /* look whether the file is still the one that was loaded */
     bool reload_in_place; /* where it is not: load it again */
+    bool must_reload;     /* take it for changed */
+    /* The monotonic clock by which a script that fails has to wait, longer each time, unless its
+     * file changes; NULL = it is tried each time. */
+    int64_t (*now_us)(void);
 } wsgi_script_query_t;
 
-/* The module of a script, loaded where needed; READY gives a new reference in *module. */
+/* The module of a script, loaded where needed. A new reference in *found, else NULL: the module
+ * (READY), or the traceback of its first failure as bytes (WAITING). */
 enum wsgi_script_state wsgi_script_find(wsgi_py_t *py, const wsgi_script_query_t *query,
-                                        PyObject **module, wsgi_result_t *result) WSGI_NONNULL;
+                                        PyObject **found, wsgi_result_t *result) WSGI_NONNULL;
 
 /* Log lines from Python code. */
 

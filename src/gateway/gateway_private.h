@@ -52,7 +52,7 @@ typedef struct wsgi_gateway {
     PyObject *typed_keys[WSGI_KEY_COUNT]; /* interned */
     PyObject *meta_keys[WSGI_META_COUNT]; /* interned, by WSGI_META_* */
     PyObject *our_keys;                   /* those that SetEnv and the like may not forge */
-    PyObject *name_close, *name_tell;
+    PyObject *name_close, *name_tell, *name_reload_required, *name_request_rec;
 } wsgi_gateway_t;
 
 typedef struct wsgi_call wsgi_call_t;
@@ -163,6 +163,8 @@ void wsgi_kit_close(wsgi_call_t *call);
 int wsgi_environ_prepare(wsgi_gateway_t *gateway);
 PyObject *wsgi_environ_template(wsgi_call_t *call);
 PyObject *wsgi_environ_new(wsgi_call_t *call);
+/* The file that a handler script is to handle: SCRIPT_FILENAME. */
+PyObject *wsgi_environ_resource(wsgi_call_t *call);
 /* Settles the name of the callable in the template: borrowed from it. */
 PyObject *wsgi_environ_callable_b(wsgi_call_t *call);
 

@@ -344,6 +344,7 @@ int wsgi_streams_install(wsgi_py_t *py)
     if (interp->buffer_name == NULL || interp->text_stream == NULL || interp->sink_type == NULL) {
         return -1;
     }
-    return install(py, "stdout", "<stdout>", WSGI_STREAM_STDOUT) ||
+    bool has_terminal = wsgi_runtime_settings()->is_interactive;
+    return (!has_terminal && install(py, "stdout", "<stdout>", WSGI_STREAM_STDOUT) != 0) ||
            install(py, "stderr", "<stderr>", WSGI_STREAM_STDERR);
 }

@@ -190,9 +190,9 @@ static void test_the_last_of_several_values_counts(void **state)
 
 static void test_keys_of_ours_cannot_be_forged(void **state)
 {
-    static const char *const names[] = {"wsgi.url_scheme",        "wsgi.input",
-                                        "mod_wsgi.process_group", "mod_wsgi.version",
-                                        "mod_wsgi.server_pid",    "apache.version"};
+    static const char *const names[] = {
+        "apache.request_rec", "wsgi.url_scheme",     "wsgi.input",    "mod_wsgi.process_group",
+        "mod_wsgi.version",   "mod_wsgi.server_pid", "apache.version"};
     fake_exchange_t fake;
     (void)state;
     site_request(&fake, EVALUATE);
@@ -235,6 +235,33 @@ static void test_group_names_belong_to_the_request(void **state)
     fake_exchange_free(&fake);
 }
 
+/* The pointer of the capsule, as ctypes reads it. */
+static void test_the_native_request(void **state)
+{
+    static const char inside[] = "'apache.request_rec' in e";
+    fake_exchange_t fake;
+    int native;
+    char expected[64];
+    (void)state;
+    site_request(&fake,
+                 "import ctypes\n"
+                 "get = ctypes.pythonapi.PyCapsule_GetPointer\n"
+                 "get.restype = ctypes.c_void_p\n"
+                 "get.argtypes = [ctypes.py_object, ctypes.c_char_p]\n" APP OK "    e = environ\n"
+                 "    return [ascii(eval(e['QUERY_STRING'],"
+                 " {'e': e, 'get': get})).encode()]\n");
+    fake.ex.native = &native;
+    assert_value(&fake, inside, "False");
+    fake.ex.native = &native;
+    fake.ex.request.flags |= WSGI_REQUEST_PASS_NATIVE;
+    snprintf(expected, sizeof(expected), "%llu", (unsigned long long)(uintptr_t)&native);
+    assert_value(&fake, "get(e['apache.request_rec'], None)", expected);
+    assert_value(&fake, inside, "False"); /* nothing is left of it */
+    fake.ex.request.flags |= WSGI_REQUEST_PASS_NATIVE;
+    assert_value(&fake, inside, "False"); /* a daemon has none */
+    fake_exchange_free(&fake);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_keys_of_ours_cannot_be_forged),
         cmocka_unit_test(test_no_value_is_none),
         cmocka_unit_test(test_group_names_belong_to_the_request),
+        cmocka_unit_test(test_the_native_request),
     };
     return cmocka_run_group_tests(tests, site_start, site_stop);
 }
