@@ -9,7 +9,8 @@
 
 #include "pool.h"
 
-static const wsgi_name_place_t place = {"example.org", 8080, {"/blog", 5}};
+static const wsgi_name_place_t place = {"example.org", "asked.example", 8080, {"/blog", 5}, NULL,
+                                        NULL};
 
 static void expect_name(apr_pool_t *pool, const char *text, const wsgi_name_place_t *at,
                         const char *expected)
@@ -40,7 +41,7 @@ static void test_default_ports_are_left_out(void **state)
 {
     static const unsigned defaults[] = {80, 443};
     for (size_t i = 0; i < 2; i++) {
-        const wsgi_name_place_t at = {"example.org", defaults[i], {"", 0}};
+        const wsgi_name_place_t at = {"example.org", "", defaults[i], {"", 0}, NULL, NULL};
         expect_name(*state, "%{SERVER}", &at, "example.org");
         expect_name(*state, "%{RESOURCE}", &at, "example.org|");
     }
@@ -48,7 +49,7 @@ static void test_default_ports_are_left_out(void **state)
 
 static void test_largest_port_fits(void **state)
 {
-    const wsgi_name_place_t at = {"h", UINT32_MAX, {"/s", 2}};
+    const wsgi_name_place_t at = {"h", "", UINT32_MAX, {"/s", 2}, NULL, NULL};
     expect_name(*state, "%{RESOURCE}", &at, "h:4294967295|/s");
 }
 

@@ -1,0 +1,132 @@
+"""WSGIHandlerScript: a script that serves resources of a handler's name."""
+
+import env
+import pytest
+
+HANDLER = '''
+import json, os
+VERSION = 1
+
+def handle_request(environ, start_response):
+    body = json.dumps({
+        "resource": environ["SCRIPT_FILENAME"],
+        "handler": environ["mod_wsgi.request_handler"],
+        "script": environ["mod_wsgi.handler_script"],
+        "callable": environ["mod_wsgi.callable_object"],
+        "group": environ["mod_wsgi.process_group"],
+        "interpreter": environ["mod_wsgi.application_group"],
+        "script_name": environ["SCRIPT_NAME"], "path_info": environ["PATH_INFO"],
+        "authorization": environ.get("HTTP_AUTHORIZATION"),
+        "version": VERSION, "pid": os.getpid(),
+    }).encode()
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [body]
+'''
+
+CONFIG = """
+TypesConfig /dev/null
+DocumentRoot "${root}/documents"
+WSGIHandlerScript plain "${scripts}/handler.py"
+WSGIHandlerScript options "${scripts}/handler.py" application-group=%{GLOBAL} pass-authorization=On
+WSGIHandlerScript missing "${scripts}/none.py"
+WSGIHandlerScript asks "${scripts}/asks.py" application-group=%{GLOBAL}
+AddHandler plain .plain
+AddHandler options .options
+AddHandler asks .asks
+AddHandler missing .missing
+<Location /everything>
+    SetHandler plain
+</Location>
+<Directory "${root}/documents/inner">
+    WSGIHandlerScript plain "${scripts}/inner.py"
+</Directory>
+"""
+
+
+@pytest.fixture(scope="module")
+def server(launch, mode):
+    server = launch(mode, config=CONFIG, modules=["mime"], single_child=True, start=False)
+    for name in ("a.plain", "a.options", "a.asks", "a.missing", "inner/b.plain", "inner/b.options"):
+        path = server.directory / "documents" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a resource\n")
+    for path in [server.directory / "documents", *(server.directory / "documents").rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    server.script("handler.py", HANDLER)
+    server.script("inner.py", HANDLER.replace("VERSION = 1", "VERSION = 'inner'"))
+    server.script("asks.py", HANDLER + '''
+import pathlib
+def reload_required(resource):
+    return pathlib.Path(resource).read_text() == "please"
+''')
+    return server.start()
+
+
+def ask(server, path, **headers):
+    reply = server.get(path, headers=headers)
+    assert reply.status == 200, reply
+    return reply.json()
+
+
+def test_environ(server, mode):
+    found = ask(server, "/a.plain/more/info")
+    assert found["resource"] == f"{server.directory}/documents/a.plain"
+    assert found["script"] == f"{server.directory}/scripts/handler.py"
+    assert found["handler"] == "plain"
+    assert found["callable"] == "handle_request"
+    assert (found["script_name"], found["path_info"]) == ("/a.plain", "/more/info")
+    assert found["group"] == ("tests" if mode == "daemon" else "")
+
+
+def test_options(server):
+    found = ask(server, "/a.options", Authorization="Basic eDp5")
+    assert found["interpreter"] == ""
+    assert found["authorization"] == "Basic eDp5"
+    assert ask(server, "/a.plain", Authorization="Basic eDp5")["authorization"] is None
+
+
+def test_the_resource_need_not_exist(server):
+    found = ask(server, "/everything/at/all")
+    assert found["handler"] == "plain"
+    assert found["script_name"] + found["path_info"] == "/everything/at/all"
+
+
+def test_names_merge_one_by_one(server):
+    assert ask(server, "/inner/b.plain")["version"] == "inner"
+    assert ask(server, "/inner/b.options")["version"] == 1
+
+
+def test_missing_handler_script(server):
+    server.expect("WSGI1201", "none.py")
+    assert server.get("/a.missing").status == 404
+
+
+def test_change_of_the_handler_script_is_seen(server):
+    assert ask(server, "/a.plain")["version"] == 1
+    server.script("handler.py", HANDLER.replace("VERSION = 1", "VERSION = 2"), mtime=1_700_000_000)
+    assert ask(server, "/a.plain")["version"] == 2
+    server.script("handler.py", HANDLER, mtime=1_700_000_100)
+    assert ask(server, "/a.plain")["version"] == 1
+
+
+def test_reload_required(server, mode):
+    resource = server.directory / "documents" / "a.asks"
+    before = ask(server, "/a.asks")
+    assert ask(server, "/a.asks")["pid"] == before["pid"]
+    if mode == "embedded":
+        server.script("asks-count.txt", "")
+    resource.write_text("please")
+    resource_text = "no more"
+    if mode == "embedded":
+        assert ask(server, "/a.asks")["pid"] == before["pid"]
+        resource.write_text(resource_text)
+    else:
+        import threading
+        timer = threading.Timer(0.5 * env.PATIENCE, lambda: resource.write_text(resource_text))
+        timer.start()
+        replies = [server.get("/a.asks", timeout=30 * env.PATIENCE) for _ in range(1)]
+        timer.join()
+        server.log.allow_anything()
+        after = ask(server, "/a.asks")
+        assert replies[0].status in (200, 503)
+        assert after["pid"] != before["pid"], "the process has been replaced"
