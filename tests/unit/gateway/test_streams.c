@@ -33,6 +33,7 @@ static void test_lines(void **state)
     assert_logs("e.write('o'); e.write('n'); e.write('e\\n')", LINES("one"));
     assert_logs("e.write('\\n')", LINES(""));
     assert_logs("e.write('')", NO_LINES);
+    assert_logs("e.write('before\\0after\\n')", LINES("before"));
     assert_logs("print('to stderr', file=sys.stderr)", LINES("to stderr"));
     assert_logs("print('to stdout')", LINES("to stdout"));
     assert_logs("print('caf\\xe9')", LINES("caf\xc3\xa9"));
@@ -169,6 +170,25 @@ static void test_use_after_the_request(void **state)
     fake_exchange_free(&fake);
 }
 
+/* A stream that was kept says nothing as it goes. */
+static void test_the_end_of_a_kept_stream(void **state)
+{
+    fake_exchange_t fake;
+    (void)state;
+    (void)site_answer(&fake, "kept = []\n" APP OK "    print('once', file=environ['wsgi.errors'])\n"
+                             "    for stream in kept: stream.flush()\n    kept.clear()\n"
+                             "    kept.append(environ['wsgi.errors'])\n    return []\n");
+    const char *path = fake.ex.request.script.data;
+    char expected[256];
+    snprintf(expected, sizeof(expected), "<3> [%s] once\n", path);
+    for (int i = 0; i < 2; i++) {
+        site_again(&fake);
+        assert_int_equal(site_serve(&fake), WSGI_OK);
+        assert_string_equal(fake_exchange_log(&fake), expected);
+    }
+    fake_exchange_free(&fake);
+}
+
 static void test_logging_to_stderr(void **state)
 {
     fake_exchange_t fake;
@@ -227,6 +247,7 @@ int main(void)
         cmocka_unit_test(test_text_in_the_buffer_is_deprecated),
         cmocka_unit_test(test_the_next_request_has_a_good_stream),
         cmocka_unit_test(test_use_after_the_request),
+        cmocka_unit_test(test_the_end_of_a_kept_stream),
         cmocka_unit_test(test_logging_to_stderr),
         cmocka_unit_test(test_lines_at_import_belong_to_the_request),
         cmocka_unit_test(test_signal_is_restricted),

@@ -60,6 +60,7 @@ static void look_around(void)
     run_in("", "import sys, threading, os, mod_wsgi, apache\n"
                "print('argv', sys.argv)\n"
                "print('main thread', threading.current_thread() is threading.main_thread())\n"
+               "print('stdin', sys.stdin.name)\n"
                "print('utf8', sys.flags.utf8_mode, sys.getfilesystemencoding())\n"
                "print('locale', os.environ.get('LC_CTYPE'))\n"
                "print('version', mod_wsgi.version, mod_wsgi.quetzal_version)\n"
@@ -77,6 +78,7 @@ static void test_what_code_finds(void **state)
     static const char *const lines[] = {
         "argv ['mod_wsgi']\n",
         "main thread True\n",
+        "stdin <stdin>\n",
         "utf8 1 utf-8\n",
         "locale None\n",
         "version (6, 0, 5) 0.1.0\n",
@@ -93,6 +95,25 @@ static void test_what_code_finds(void **state)
     for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
         assert_has(output, lines[i]);
     }
+}
+
+/* An interpreter copies the environment as it is made; later changes stay where they are made. */
+static void look_at_environ(void)
+{
+    setenv("INHERITED", "yes", 1);
+    start_or_exit(&usual_settings);
+    run_in("", "import os\nos.environ['BEFORE'] = 'main'\n");
+    run_in("sub", "import os\n"
+                  "print([os.environ.get(k) for k in ('INHERITED', 'BEFORE')])\n"
+                  "os.environ['AFTER'] = 'sub'\n");
+    run_in("", "import os\nos.environ['LATER'] = 'main'\nprint(os.environ.get('AFTER'))\n");
+    run_in("sub", "import os\nprint(os.environ.get('LATER'), os.environ['AFTER'])\n");
+}
+
+static void test_environments_are_apart(void **state)
+{
+    (void)state;
+    assert_string_equal(output_of(look_at_environ, 0), "['yes', 'main']\nNone\nNone sub\n");
 }
 
 static void look_with_locale(void)
@@ -372,6 +393,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_code_finds),
+        cmocka_unit_test(test_environments_are_apart),
         cmocka_unit_test(test_a_locale_that_is_chosen_stands),
         cmocka_unit_test(test_order_of_the_path),
         cmocka_unit_test(test_a_virtual_environment),
