@@ -2,6 +2,7 @@
 
 import env
 import pytest
+from processes import wait_until
 
 SCRIPT = '''
 import os, pathlib, mod_wsgi
@@ -44,7 +45,7 @@ def test_is_loaded_before_any_request(server, mode):
     group = "tests" if mode == "daemon" else ""
     if env.MPM == "prefork":
         pytest.skip("each child of prefork loads them: counts differ")
-    assert server.wait_for_note("imported")
+    wait_until(lambda: server.note("match").exists(), "the last import", 15 * env.PATIENCE)
     assert sorted(server.note("imported").read_text().split("\n"))[1:] == \
         [f"{group!r} ''", f"{group!r} 'sub'"]
     for name in ("preloaded", "match"):
