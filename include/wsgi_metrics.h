@@ -12,8 +12,41 @@
 
 #include <stdatomic.h>
 
-#define WSGI_COUNTERS_VERSION  1u
-#define WSGI_COUNTERS_ROWS_MAX 4096u /* processes of one group */
+#define WSGI_COUNTERS_VERSION    2u
+#define WSGI_GROUP_PROCESSES_MAX 4096u
+#define WSGI_COUNTERS_ROWS_MAX   (2 * WSGI_GROUP_PROCESSES_MAX) /* a successor has its own */
+
+/* Why a worker ends. Those up to SIGNAL_PIPE_ERROR are what applications are told as shutdown_reason;
+ * the others are found out by the supervisor, or are between it and the worker. */
+#define WSGI_REASONS(REASON)                                                                       \
+    REASON(NONE, "")                                                                               \
+    REASON(SHUTDOWN_SIGNAL, "shutdown_signal")                                                     \
+    REASON(GRACEFUL_SIGNAL, "graceful_signal")                                                     \
+    REASON(EVICTION_SIGNAL, "eviction_signal")                                                     \
+    REASON(MAXIMUM_REQUESTS, "maximum_requests")                                                   \
+    REASON(RESTART_INTERVAL, "restart_interval")                                                   \
+    REASON(INACTIVITY_TIMEOUT, "inactivity_timeout")                                               \
+    REASON(REQUEST_TIMEOUT, "request_timeout")                                                     \
+    REASON(STARTUP_TIMEOUT, "startup_timeout")                                                     \
+    REASON(DEADLOCK_TIMEOUT, "deadlock_timeout")                                                   \
+    REASON(CPU_TIME_LIMIT, "cpu_time_limit")                                                       \
+    REASON(SCRIPT_RELOAD, "script_reload")                                                         \
+    REASON(SIGNAL_PIPE_ERROR, "signal_pipe_error")                                                 \
+    REASON(LOAD_FAILURE, "load_failure")                                                           \
+    REASON(START_FAILURE, "start_failure")                                                         \
+    REASON(EXIT, "exit")                                                                           \
+    REASON(SIGNAL, "signal")                                                                       \
+    REASON(MEMORY, "out_of_memory")
+
+enum wsgi_reason {
+#define REASON(name, text) WSGI_REASON_##name,
+    WSGI_REASONS(REASON)
+#undef REASON
+        WSGI_REASON_COUNT
+};
+
+/* Its name, in the contract's words where they have one; "" for NONE and for nonsense. */
+const char *wsgi_reason_name(unsigned reason);
 
 enum wsgi_worker_state {
     WSGI_WORKER_EMPTY = 0,
@@ -44,6 +77,7 @@ typedef struct wsgi_counters {
     uint32_t version, size_bytes, row_count, reserved;
     _Alignas(64) _Atomic uint32_t state;            /* enum wsgi_group_state */
     _Atomic uint32_t restarts;                      /* workers replaced since the group started */
+    _Atomic uint32_t restarts_by[30];               /* of them by enum wsgi_reason */
     wsgi_worker_row_t rows[WSGI_COUNTERS_ROWS_MAX]; /* row_count of them in use */
 } wsgi_counters_t;
 

@@ -27,6 +27,7 @@ enum wsgi_request_flag {
     WSGI_REQUEST_HANDLER_SCRIPT = 1u << 4, /* script is a WSGIHandlerScript, not the resource */
     WSGI_REQUEST_OPEN_NAME = 1u << 5,      /* a client can choose the application group */
     WSGI_REQUEST_PASS_NATIVE = 1u << 6,    /* apache.request_rec; httpd hosts only */
+    WSGI_REQUEST_IGNORE_ACTIVITY = 1u << 7, /* does not keep an idle process alive */
 };
 
 typedef struct wsgi_request {

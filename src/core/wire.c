@@ -57,7 +57,7 @@ enum {
     LOG_LEAST = 5, /* level and NUL */
     REQUEST_FLAGS = WSGI_REQUEST_HTTPS | WSGI_REQUEST_RELOADING | WSGI_REQUEST_EXPECT |
                     WSGI_REQUEST_BODY_INCLUDED | WSGI_REQUEST_HANDLER_SCRIPT |
-                    WSGI_REQUEST_OPEN_NAME
+                    WSGI_REQUEST_OPEN_NAME | WSGI_REQUEST_IGNORE_ACTIVITY
 };
 
 /* What a frame of each type may look like, whatever the state. */

@@ -73,7 +73,8 @@ static int map_counters(wsgi_process_t *process, wsgi_result_t *result)
     }
     wsgi_fd_close(&fd);
     if (process->settings.processes < 1 ||
-        process->settings.processes > process->counters->row_count) {
+        process->settings.processes * (process->settings.is_multiprocess ? 2 : 1) >
+            process->counters->row_count) {
         return wsgi_fail(result, WSGI_E_PROTOCOL,
                          "%lld processes do not fit the counters of %u: "
                          "the module and this program are not of one version; install both anew",

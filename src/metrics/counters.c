@@ -15,8 +15,12 @@ _Static_assert(sizeof(wsgi_worker_row_t) == 64, "one cache line for each row");
 _Static_assert(offsetof(wsgi_worker_row_t, requests) == 16, "no hole in a row");
 _Static_assert(offsetof(wsgi_counters_t, row_count) == 8, "no hole in the head");
 _Static_assert(offsetof(wsgi_counters_t, state) == 64, "what changes lies apart from the head");
-_Static_assert(offsetof(wsgi_counters_t, rows) == 128, "rows begin on a line of their own");
-_Static_assert(sizeof(wsgi_counters_t) == 128 + 64 * WSGI_COUNTERS_ROWS_MAX, "no tail");
+_Static_assert(offsetof(wsgi_counters_t, restarts_by) == 72, "no hole behind the state");
+_Static_assert(offsetof(wsgi_counters_t, rows) == 192, "rows begin on a line of their own");
+_Static_assert(sizeof(wsgi_counters_t) == 192 + 64 * WSGI_COUNTERS_ROWS_MAX, "no tail");
+_Static_assert(WSGI_REASON_COUNT <=
+                   sizeof(((wsgi_counters_t *)NULL)->restarts_by) / sizeof(uint32_t),
+               "a counter for each reason");
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
                "atomics with a lock inside do not work between processes");
 
@@ -36,8 +40,8 @@ int wsgi_counters_create(unsigned rows, wsgi_result_t *result)
 {
     if (rows < 1 || rows > WSGI_COUNTERS_ROWS_MAX) {
         return wsgi_fail(result, WSGI_E_INVALID,
-                         "a process group of %u processes cannot be: set processes= to 1 … %u",
-                         rows, WSGI_COUNTERS_ROWS_MAX);
+                         "no counters for %u places of workers: set processes= to 1 … %u", rows,
+                         WSGI_GROUP_PROCESSES_MAX);
     }
     int fd = memfd_create("wsgi-counters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0 || !prepare(fd, rows)) {
@@ -109,4 +113,15 @@ bool wsgi_counters_may_serve(const wsgi_counters_t *counters)
     const uint32_t state = atomic_load_explicit(&counters->state, memory_order_relaxed);
 
     return state == WSGI_GROUP_STARTING || state == WSGI_GROUP_READY;
+}
+
+const char *wsgi_reason_name(unsigned reason)
+{
+    static const char *const names[] = {
+#define REASON(name, text) [WSGI_REASON_##name] = (text),
+        WSGI_REASONS(REASON)
+#undef REASON
+    };
+
+    return reason < WSGI_REASON_COUNT ? names[reason] : "";
 }

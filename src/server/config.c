@@ -19,6 +19,8 @@ static const wsgi_dir_config_t unset = {
 
 #define THREADS_DEFAULT    15
 #define SHUTDOWN_TIMEOUT_S 5
+#define GRACEFUL_TIMEOUT_S 15
+#define DEADLOCK_TIMEOUT_S 300
 
 const wsgi_group_settings_t wsgi_group_unset = {
 #define TEXT(member) .member = "",
@@ -28,6 +30,8 @@ const wsgi_group_settings_t wsgi_group_unset = {
 #undef NUMBER
     .threads = THREADS_DEFAULT,
     .shutdown_timeout_s = SHUTDOWN_TIMEOUT_S,
+    .graceful_timeout_s = GRACEFUL_TIMEOUT_S,
+    .deadlock_timeout_s = DEADLOCK_TIMEOUT_S,
     .hash_seed = WSGI_HASH_SEED_RANDOM,
 };
 

@@ -133,6 +133,12 @@ static record_t *add_record(registry_t *registry, const wsgi_group_t *group, uns
     return record;
 }
 
+/* A worker's successor is started beside it, except where there may only be one process. */
+static unsigned row_count(const wsgi_group_settings_t *settings)
+{
+    return (unsigned)settings->processes * (settings->is_multiprocess ? 2 : 1);
+}
+
 static int open_rendezvous(record_t *record, wsgi_result_t *result)
 {
     int ends[2];
@@ -145,7 +151,7 @@ static int open_rendezvous(record_t *record, wsgi_result_t *result)
     }
     record->callers_fd = ends[0];
     record->workers_fd = ends[1];
-    record->counters_fd = wsgi_counters_create((unsigned)record->group.settings.processes, result);
+    record->counters_fd = wsgi_counters_create(row_count(&record->group.settings), result);
     return record->counters_fd < 0 ? result->code : WSGI_OK;
 }
 

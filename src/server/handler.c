@@ -154,6 +154,9 @@ static void fill_request(wsgi_httpd_exchange_t *x, const wsgi_route_t *route, ws
     if (r->expecting_100) {
         request->flags |= WSGI_REQUEST_EXPECT;
     }
+    if (route->config.ignore_activity == WSGI_FLAG_ON) {
+        request->flags |= WSGI_REQUEST_IGNORE_ACTIVITY;
+    }
     if (route->is_open_name) {
         request->flags |= WSGI_REQUEST_OPEN_NAME;
     }

@@ -180,6 +180,18 @@ static void test_which_groups_may_serve(void **state)
     wsgi_fd_close(&fd);
 }
 
+static void test_names_of_reasons(void **state)
+{
+    (void)state;
+    assert_string_equal(wsgi_reason_name(WSGI_REASON_NONE), "");
+    assert_string_equal(wsgi_reason_name(WSGI_REASON_SCRIPT_RELOAD), "script_reload");
+    for (unsigned reason = 1; reason < WSGI_REASON_COUNT; reason++) {
+        assert_true(strlen(wsgi_reason_name(reason)) > 3);
+    }
+    assert_string_equal(wsgi_reason_name(WSGI_REASON_COUNT), "");
+    assert_string_equal(wsgi_reason_name(UINT32_MAX), "");
+}
+
 static void test_no_descriptors_left(void **state)
 {
     struct rlimit before;
@@ -205,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_what_is_not_sealed_or_not_whole_is_refused),
         cmocka_unit_test(test_unknown_layout_is_refused),
         cmocka_unit_test(test_which_groups_may_serve),
+        cmocka_unit_test(test_names_of_reasons),
         cmocka_unit_test(test_no_descriptors_left),
     };
 
