@@ -39,6 +39,17 @@ void wsgi_py_resume(void **paused) WSGI_NONNULL;
 /* 1-based number of this thread among those of the process that entered Python. */
 unsigned wsgi_py_thread_number(const wsgi_py_t *py) WSGI_NONNULL;
 
+/* Between the two, wsgi_runtime_interrupt() may raise RequestTimeout in the calling thread; after
+ * them it will not. They cost nothing where nobody could. */
+void wsgi_py_allow_interrupt(wsgi_py_t *py) WSGI_NONNULL;
+void wsgi_py_refuse_interrupt(wsgi_py_t *py) WSGI_NONNULL;
+
+/* Is the exception in flight mod_wsgi.RequestTimeout? */
+bool wsgi_py_has_timed_out(wsgi_py_t *py) WSGI_NONNULL;
+
+/* A request has found its script loaded. */
+void wsgi_runtime_note_application(void);
+
 const wsgi_runtime_settings_t *wsgi_runtime_settings(void);
 
 /* Is this a process that the application forked, by os.fork() or else? It must not touch the

@@ -20,13 +20,13 @@ typedef struct wsgi_var {
 #define WSGI_BODY_UNKNOWN INT64_C(-1) /* length not announced (chunked) */
 
 enum wsgi_request_flag {
-    WSGI_REQUEST_HTTPS = 1u << 0,          /* wsgi.url_scheme is https */
-    WSGI_REQUEST_RELOADING = 1u << 1,      /* compare the script with the loaded one first */
-    WSGI_REQUEST_EXPECT = 1u << 2,         /* the client waits for 100 (Continue) */
-    WSGI_REQUEST_BODY_INCLUDED = 1u << 3,  /* wire only: body_first is the whole body */
-    WSGI_REQUEST_HANDLER_SCRIPT = 1u << 4, /* script is a WSGIHandlerScript, not the resource */
-    WSGI_REQUEST_OPEN_NAME = 1u << 5,      /* a client can choose the application group */
-    WSGI_REQUEST_PASS_NATIVE = 1u << 6,    /* apache.request_rec; httpd hosts only */
+    WSGI_REQUEST_HTTPS = 1u << 0,           /* wsgi.url_scheme is https */
+    WSGI_REQUEST_RELOADING = 1u << 1,       /* compare the script with the loaded one first */
+    WSGI_REQUEST_EXPECT = 1u << 2,          /* the client waits for 100 (Continue) */
+    WSGI_REQUEST_BODY_INCLUDED = 1u << 3,   /* wire only: body_first is the whole body */
+    WSGI_REQUEST_HANDLER_SCRIPT = 1u << 4,  /* script is a WSGIHandlerScript, not the resource */
+    WSGI_REQUEST_OPEN_NAME = 1u << 5,       /* a client can choose the application group */
+    WSGI_REQUEST_PASS_NATIVE = 1u << 6,     /* apache.request_rec; httpd hosts only */
     WSGI_REQUEST_IGNORE_ACTIVITY = 1u << 7, /* does not keep an idle process alive */
 };
 

@@ -36,6 +36,7 @@ typedef struct wsgi_runtime_settings {
     bool abandon_interpreters; /* WSGIDestroyInterpreter Off: no atexit, nothing is ended */
     bool per_interpreter_gil;  /* of sub-interpreters; needs Python 3.12 */
     bool free_threading;       /* run without a GIL; needs a free-threaded build */
+    bool can_interrupt;        /* wsgi_runtime_interrupt() will be used */
     bool is_interactive;       /* httpd -X: sys.stdin and sys.stdout stay the terminal's */
 } wsgi_runtime_settings_t;
 
@@ -56,6 +57,14 @@ bool wsgi_runtime_is_started(void);
  * sub-interpreters first. Idempotent; a no-op where Python never started. */
 void wsgi_runtime_stop(void);
 
+/* Tells those who subscribed in each interpreter that the process is about to end (process_stopping,
+ * with `reason` as shutdown_reason). Once; wsgi_runtime_stop() does it with "" otherwise. Blocks as
+ * long as they do. */
+void wsgi_runtime_publish_stop(const char *reason);
+
+/* The same for a signal that is the application's (process_signal). */
+void wsgi_runtime_publish_signal(int number);
+
 typedef struct wsgi_interp wsgi_interp_t;
 
 /* At most so many interpreters exist whose names clients chose (%{HOST} and the like): an
@@ -72,6 +81,22 @@ const char *wsgi_interp_name(const wsgi_interp_t *interp);
  * group. What it raises is logged here; WSGI_OK, or the code with the reason: the process goes on,
  * and a request tries again. Not attached. */
 int wsgi_runtime_import(const char *application_group, const char *script, wsgi_result_t *result);
+
+/* For a watchdog. Has a request found its script loaded? */
+bool wsgi_runtime_has_application(void);
+
+/* Returns once each interpreter could be had: may block for ever. */
+void wsgi_runtime_probe(void);
+
+/* Raises mod_wsgi.RequestTimeout in a thread (its pthread_t) that serves a request in interp. May
+ * block for ever. False: it serves none any more; `is_wanted` is asked while that cannot change. */
+bool wsgi_runtime_interrupt(wsgi_interp_t *interp, uint64_t thread, bool (*is_wanted)(void *baton),
+                            void *baton);
+
+/* Logs the Python stacks of all threads at level info, each behind what `describe` says of the thread
+ * (its pthread_t). Not without a GIL. May block for ever. */
+void wsgi_runtime_log_stacks(void (*describe)(void *baton, uint64_t thread, char *out, size_t room),
+                             void *baton);
 
 /* Frees what the calling thread holds in every interpreter. A thread that served and ends calls it
  * first; threads that cannot (httpd's) are covered by a thread-exit hook. */

@@ -170,6 +170,9 @@ static bool may_require_reload(const wsgi_request_t *request)
 static PyObject *find_module(wsgi_call_t *call, enum wsgi_reload_mode mode)
 {
     WSGI_AUTO_REF PyObject *module = look_for_module(call, mode, false);
+    if (module != NULL) {
+        wsgi_runtime_note_application();
+    }
     if (module != NULL && may_require_reload(&call->ex->request) &&
         is_reload_required(call, module)) {
         return look_for_module(call, mode, true);

@@ -128,6 +128,7 @@ void wsgi_call_leave_to_parent(const wsgi_call_t *call)
 void wsgi_call_fail_exception(wsgi_call_t *call)
 {
     wsgi_call_leave_to_parent(call);
+    const unsigned status = wsgi_py_has_timed_out(call->py) ? 504 : 500;
     wsgi_pylog_exception(call->py, call->ex->request.script.data);
-    wsgi_call_fail(call, WSGI_E_INVALID, 500);
+    wsgi_call_fail(call, WSGI_E_INVALID, status);
 }

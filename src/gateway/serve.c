@@ -117,8 +117,10 @@ static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
     wsgi_pylog_redirect(call->py, &call->log);
     call->gateway = wsgi_py_component(call->py, &wsgi_gateway_component);
     if (call->gateway != NULL && wsgi_kit_open(call) == 0) {
+        wsgi_py_allow_interrupt(call->py);
         run_application(call, mode);
         wsgi_call_leave_to_parent(call);
+        wsgi_py_refuse_interrupt(call->py);
         wsgi_kit_close(call);
     }
     else {

@@ -28,6 +28,7 @@ wsgi_thread_t *wsgi_thread_self(void)
         free(thread);
         return NULL;
     }
+    thread->handle = pthread_self();
     thread->number = atomic_fetch_add(&wsgi_the_runtime.thread_count, 1) + 1;
     return the_thread = thread;
 }
@@ -194,6 +195,57 @@ unsigned wsgi_py_thread_number(const wsgi_py_t *py)
 void **wsgi_py_local(wsgi_py_t *py)
 {
     return &py->local;
+}
+
+/* Interrupts. */
+
+void wsgi_py_allow_interrupt(wsgi_py_t *py)
+{
+    if (wsgi_runtime_settings()->can_interrupt) {
+        pthread_mutex_lock(&wsgi_the_runtime.lock);
+        py->is_interruptible = true;
+        pthread_mutex_unlock(&wsgi_the_runtime.lock);
+    }
+}
+
+/* What was raised and has not been seen must not hit the next request. */
+void wsgi_py_refuse_interrupt(wsgi_py_t *py)
+{
+    if (!wsgi_runtime_settings()->can_interrupt) {
+        return;
+    }
+    pthread_mutex_lock(&wsgi_the_runtime.lock);
+    const bool was_interrupted = py->was_interrupted;
+    py->is_interruptible = py->was_interrupted = false;
+    pthread_mutex_unlock(&wsgi_the_runtime.lock);
+    if (was_interrupted) {
+        (void)PyThreadState_SetAsyncExc((unsigned long)py->thread->handle, NULL);
+    }
+}
+
+static wsgi_py_t *find_interruptible_locked(const wsgi_interp_t *interp, uint64_t thread)
+{
+    for (wsgi_py_t *py = interp->attachments; py != NULL; py = py->next) {
+        if (py->is_interruptible && (uint64_t)py->thread->handle == thread) {
+            return py;
+        }
+    }
+    return NULL;
+}
+
+/* Under the lock: a request that could be interrupted takes it before it ends. */
+bool wsgi_attach_interrupt(wsgi_py_t *py, uint64_t thread, PyObject *type,
+                           bool (*is_wanted)(void *baton), void *baton)
+{
+    pthread_mutex_lock(&wsgi_the_runtime.lock);
+    wsgi_py_t *found = find_interruptible_locked(py->interp, thread);
+    const bool is_done = found != NULL && is_wanted(baton) &&
+                         PyThreadState_SetAsyncExc((unsigned long)thread, type) > 0;
+    if (is_done) {
+        found->was_interrupted = true;
+    }
+    pthread_mutex_unlock(&wsgi_the_runtime.lock);
+    return is_done;
 }
 
 /* The end of a thread, or of one of its attachments. */

@@ -41,6 +41,11 @@ bool wsgi_attach_is_known(const wsgi_interp_t *interp);
 /* Gives up the calling thread's state in interp, as if never entered. Not attached. */
 void wsgi_attach_forget(wsgi_interp_t *interp);
 
+/* Raises an exception of class `type` in a thread that serves a request in py's interpreter, if
+ * is_wanted() says so while that request cannot end. False: nothing was done. */
+bool wsgi_attach_interrupt(wsgi_py_t *py, uint64_t thread, PyObject *type,
+                           bool (*is_wanted)(void *baton), void *baton);
+
 /* Stop: refuses entries from now on. */
 void wsgi_attach_refuse(void);
 /* Is a thread other than the caller still inside? */

@@ -104,6 +104,10 @@ static void tear_down(wsgi_py_t *home)
     }
     wsgi_scripts_free(home);
     Py_CLEAR(interp->module);
+    Py_CLEAR(interp->request_timeout);
+    for (int i = 0; i < WSGI_EVENT_KINDS; i++) {
+        Py_CLEAR(interp->callbacks[i]);
+    }
     Py_CLEAR(interp->sink_type);
     Py_CLEAR(interp->text_stream);
     Py_CLEAR(interp->buffer_name);

@@ -40,6 +40,19 @@ static int fill_mod_wsgi(PyObject *module, const wsgi_interp_t *interp)
            add_text(module, "application_group", interp->name) || add_shape(module);
 }
 
+/* Of BaseException, so that no "except Exception" of an application holds it up. */
+static int add_request_timeout(wsgi_interp_t *interp)
+{
+    interp->request_timeout = PyErr_NewExceptionWithDoc(
+        "mod_wsgi.RequestTimeout",
+        "Raised in a request that has run for longer than request-timeout; clean up and raise it "
+        "again.",
+        PyExc_BaseException, NULL);
+    return interp->request_timeout != NULL
+               ? PyModule_AddObjectRef(interp->module, "RequestTimeout", interp->request_timeout)
+               : -1;
+}
+
 static int fill_apache(PyObject *module, const wsgi_interp_t *interp)
 {
     (void)interp;
@@ -65,7 +78,10 @@ int wsgi_modules_add(wsgi_py_t *py)
     wsgi_interp_t *interp = py->interp;
     interp->module = new_module("mod_wsgi", interp, fill_mod_wsgi);
     WSGI_AUTO_REF PyObject *apache = new_module("apache", interp, fill_apache);
-    return interp->module != NULL && apache != NULL ? 0 : -1;
+    if (interp->module == NULL || apache == NULL || add_request_timeout(interp) != 0) {
+        return -1;
+    }
+    return wsgi_events_add(py, interp->module);
 }
 
 PyObject *wsgi_py_module_b(wsgi_py_t *py)

@@ -71,6 +71,23 @@ void wsgi_pylog_redirect(wsgi_py_t *py, const wsgi_log_target_t *target)
     thread->log = target;
 }
 
+void wsgi_pylog_caller(wsgi_py_t *py, const char *head)
+{
+    if (!wsgi_log_is_enabled(WSGI_LOG_INFO)) {
+        return;
+    }
+    WSGI_AUTO_REF PyObject *traceback = PyImport_ImportModule("traceback");
+    WSGI_AUTO_REF PyObject *stack =
+        traceback != NULL ? PyObject_CallMethod(traceback, "format_stack", NULL) : NULL;
+    WSGI_AUTO_REF PyObject *empty = PyUnicode_FromString("");
+    WSGI_AUTO_REF PyObject *text =
+        stack != NULL && empty != NULL ? PyUnicode_Join(empty, stack) : NULL;
+    const char *lines = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
+    wsgi_pylog_text(py, WSGI_LOG_INFO, head);
+    wsgi_pylog_text(py, WSGI_LOG_INFO, lines != NULL ? lines : "(unknown)");
+    PyErr_Clear();
+}
+
 /* Exceptions. */
 
 static PyObject *join(PyObject *lines)

@@ -13,11 +13,14 @@
 #define WSGI_INTERP_BUCKETS 64u
 #define WSGI_SCRIPT_BUCKETS 64u
 
+enum wsgi_event_kind { WSGI_EVENT_ANY, WSGI_EVENT_SHUTDOWN, WSGI_EVENT_SIGNAL, WSGI_EVENT_KINDS };
+
 enum wsgi_log_stream { WSGI_STREAM_STDOUT, WSGI_STREAM_STDERR, WSGI_STREAM_COUNT };
 
 /* What one thread holds; reached by a thread-local pointer, freed by its exit hook. */
 typedef struct wsgi_thread {
     unsigned number;
+    pthread_t handle;
     wsgi_py_t **attachments; /* by the interpreter's index; NULL where never entered */
     unsigned attachment_count;
     const wsgi_log_target_t *log;              /* NULL = the process's log */
@@ -32,6 +35,7 @@ struct wsgi_py {
     void *local;             /* the component's */
     wsgi_py_t *next, **link; /* in interp->attachments; guarded by lock */
     atomic_bool is_in_use;   /* written by its thread, read by wsgi_runtime_stop() */
+    bool is_interruptible, was_interrupted; /* guarded by lock */
 };
 
 enum wsgi_interp_state {
@@ -55,6 +59,8 @@ struct wsgi_interp {
     wsgi_py_t *attachments; /* guarded by lock */
 
     PyObject *module;                            /* mod_wsgi */
+    PyObject *request_timeout;                   /* mod_wsgi.RequestTimeout */
+    PyObject *callbacks[WSGI_EVENT_KINDS];       /* lists of module mod_wsgi */
     PyObject *sink_type;                         /* mod_wsgi.LogSink */
     PyObject *text_stream;                       /* io.TextIOWrapper */
     PyObject *buffer_name;                       /* "buffer" */
@@ -69,6 +75,8 @@ struct wsgi_interp {
 typedef struct wsgi_runtime {
     wsgi_runtime_settings_t settings; /* immutable after the start */
     atomic_bool is_started, is_stopping;
+    atomic_bool has_application; /* a request has found its script loaded */
+    atomic_bool has_published_stop;
     atomic_bool is_forked;    /* a child that the application forked: not the server's process */
     pthread_key_t thread_key; /* only for its destructor */
     _Atomic unsigned thread_count;
@@ -100,6 +108,9 @@ static inline uint64_t wsgi_name_hash(const char *name, size_t len)
 /* fork.c — tells processes that the application forks from the one that started Python. WSGI_OK or
  * WSGI_E_NOMEM. */
 int wsgi_fork_watch(void);
+
+/* events.c — what module mod_wsgi has for subscribers. -1 with an exception set. */
+int wsgi_events_add(wsgi_py_t *py, PyObject *module);
 
 /* refusal.c — one line where an exception says that an extension wants the main interpreter. */
 void wsgi_refusal_explain(wsgi_py_t *py, PyObject *exception);
@@ -139,6 +150,8 @@ void wsgi_scripts_free(wsgi_py_t *py);
 
 /* pylog.c — one line to the calling thread's target, detached. */
 void wsgi_pylog_line(int level, const char *text);
+/* A line and the stack of the Python code that is running, at level info. */
+void wsgi_pylog_caller(wsgi_py_t *py, const char *head);
 /* Its traceback as bytes; NULL with an exception set. */
 PyObject *wsgi_pylog_format(PyObject *exception);
 /* Puts the exception in flight into *result, after a prefix, and clears it. Returns the code. */

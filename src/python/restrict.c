@@ -5,22 +5,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "python_private.h"
 
-static void log_caller(wsgi_py_t *py)
-{
-    WSGI_AUTO_REF PyObject *traceback = PyImport_ImportModule("traceback");
-    WSGI_AUTO_REF PyObject *stack =
-        traceback != NULL ? PyObject_CallMethod(traceback, "format_stack", NULL) : NULL;
-    WSGI_AUTO_REF PyObject *empty = PyUnicode_FromString("");
-    WSGI_AUTO_REF PyObject *text =
-        stack != NULL && empty != NULL ? PyUnicode_Join(empty, stack) : NULL;
-    const char *lines = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
-    wsgi_pylog_text(
-        py, WSGI_LOG_INFO,
-        "signal.signal() was ignored: signals belong to the server; the call came from:");
-    wsgi_pylog_text(py, WSGI_LOG_INFO, lines != NULL ? lines : "(unknown)");
-    PyErr_Clear();
-}
-
 /* self is (signal.signal, home). In a process forked by the application it works as ever. */
 static PyObject *restricted_signal(PyObject *self, PyObject *args)
 {
@@ -31,9 +15,9 @@ static PyObject *restricted_signal(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "OO:signal", &number_b, &handler_b)) {
         return NULL;
     }
-    if (wsgi_log_is_enabled(WSGI_LOG_INFO)) {
-        log_caller(PyCapsule_GetPointer(PyTuple_GET_ITEM(self, 1), NULL));
-    }
+    wsgi_pylog_caller(PyCapsule_GetPointer(PyTuple_GET_ITEM(self, 1), NULL),
+                      "signal.signal() was ignored: signals belong to the server; the call came "
+                      "from:");
     return Py_NewRef(handler_b);
 }
 

@@ -121,6 +121,7 @@ void wsgi_runtime_stop(void)
         atomic_load(&wsgi_the_runtime.is_stopping)) {
         return;
     }
+    wsgi_runtime_publish_stop("");
     wsgi_attach_refuse();
     if (wsgi_runtime_settings()->abandon_interpreters) {
         wsgi_log(WSGI_LOG_INFO, "Python is left to the process's exit");
