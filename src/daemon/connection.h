@@ -11,6 +11,7 @@
 #ifndef WSGI_CONNECTION_H
 #define WSGI_CONNECTION_H
 
+#include "flights.h"
 #include "wsgi_exchange.h"
 #include "wsgi_metrics.h"
 #include "wsgi_wire.h"
@@ -34,6 +35,7 @@ typedef struct wsgi_connection_settings {
     wsgi_worker_row_t *row; /* this worker's counters */
     wsgi_hello_t hello;
     int64_t socket_timeout_us;
+    wsgi_flights_t *flights; /* where requests are noted while they are served; NULL = nowhere */
 
     /* Called before a request is handed back, so that its next try cannot come to us; may be NULL. */
     void (*on_retire)(void *baton);

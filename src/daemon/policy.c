@@ -4,63 +4,187 @@
 #include "policy.h"
 
 #define SECOND_US INT64_C(1000000)
+#define MARGIN_US SECOND_US /* a released worker keeps its own time, and knows it first */
 
-void wsgi_policy_init(wsgi_policy_t *policy, wsgi_slot_t *slots, unsigned slot_count,
-                      int64_t shutdown_timeout_us, int64_t first_start_us)
+unsigned wsgi_policy_slot_count(const wsgi_policy_settings_t *settings)
+{
+    return settings->seat_count * (settings->is_side_by_side ? 2 : 1);
+}
+
+void wsgi_policy_init(wsgi_policy_t *policy, const wsgi_policy_settings_t *settings,
+                      wsgi_slot_t *slots, wsgi_seat_t *seats)
 {
     *policy = (wsgi_policy_t){
+        .settings = *settings,
         .slots = slots,
-        .slot_count = slot_count,
-        .shutdown_timeout_us = shutdown_timeout_us,
+        .seats = seats,
+        .slot_count = wsgi_policy_slot_count(settings),
     };
-    for (unsigned i = 0; i < slot_count; i++) {
-        slots[i] = (wsgi_slot_t){.phase = WSGI_SLOT_EMPTY, .due_us = first_start_us};
+    for (unsigned i = 0; i < policy->slot_count; i++) {
+        slots[i] = (wsgi_slot_t){.phase = WSGI_SLOT_EMPTY};
     }
+    for (unsigned i = 0; i < settings->seat_count; i++) {
+        seats[i] = (wsgi_seat_t){.due_us = settings->first_start_us};
+    }
+}
+
+/* --- slots and seats ------------------------------------------------------------------------- */
+
+static wsgi_seat_t *seat_of(const wsgi_policy_t *policy, unsigned slot)
+{
+    return &policy->seats[slot % policy->settings.seat_count];
+}
+
+/* The other slot of the same seat; NULL where there is none. */
+static const wsgi_slot_t *neighbour(const wsgi_policy_t *policy, unsigned slot)
+{
+    const unsigned seats = policy->settings.seat_count;
+
+    if (!policy->settings.is_side_by_side) {
+        return NULL;
+    }
+    return &policy->slots[slot < seats ? slot + seats : slot - seats];
+}
+
+static bool is_fresh(const wsgi_slot_t *slot)
+{
+    return slot->phase == WSGI_SLOT_STARTING || slot->phase == WSGI_SLOT_LOADED ||
+           slot->phase == WSGI_SLOT_READY;
 }
 
 static int64_t kill_time(const wsgi_policy_t *policy, int64_t now_us)
 {
-    return policy->shutdown_timeout_us > 0 ? now_us + policy->shutdown_timeout_us
-                                           : WSGI_POLICY_NEVER;
+    const int64_t limit_us = policy->settings.shutdown_timeout_us;
+
+    return limit_us > 0 ? now_us + limit_us : WSGI_POLICY_NEVER;
 }
 
-/* What is due for a slot now; WAIT with the time of its next deed otherwise. */
-static wsgi_decision_t decide_slot(wsgi_policy_t *policy, unsigned index, int64_t now_us)
+static void stop(const wsgi_policy_t *policy, wsgi_slot_t *slot, int64_t now_us)
+{
+    slot->phase = WSGI_SLOT_STOPPING;
+    slot->due_us = kill_time(policy, now_us);
+    slot->ack_by_us = 0;
+}
+
+/* --- what is due ----------------------------------------------------------------------------- */
+
+static wsgi_decision_t wait_until(int64_t until_us)
+{
+    return (wsgi_decision_t){.deed = WSGI_DEED_WAIT, .until_us = until_us};
+}
+
+static wsgi_decision_t now(enum wsgi_deed deed)
+{
+    return (wsgi_decision_t){.deed = deed, .until_us = WSGI_POLICY_NEVER};
+}
+
+static wsgi_decision_t decide_empty(const wsgi_policy_t *policy, unsigned index, int64_t now_us)
+{
+    const wsgi_slot_t *other = neighbour(policy, index);
+    const int64_t due_us = seat_of(policy, index)->due_us;
+    wsgi_slot_t *slot = &policy->slots[index];
+
+    if (policy->is_draining || (other != NULL && is_fresh(other))) {
+        return wait_until(WSGI_POLICY_NEVER);
+    }
+    if (due_us > now_us) {
+        return wait_until(due_us);
+    }
+    *slot = (wsgi_slot_t){.phase = WSGI_SLOT_STARTING, .since_us = now_us};
+    return now(WSGI_DEED_START);
+}
+
+/* New code waits for the word of all who have old code; for a limited time, as one of them may be
+ * stopped by a debugger. */
+static int64_t gate_time(const wsgi_policy_t *policy, int64_t now_us)
+{
+    int64_t latest_us = 0;
+
+    for (unsigned i = 0; i < policy->slot_count; i++) {
+        const int64_t ack_by_us = policy->slots[i].ack_by_us;
+        latest_us = ack_by_us > now_us && ack_by_us > latest_us ? ack_by_us : latest_us;
+    }
+    return latest_us;
+}
+
+static wsgi_decision_t decide_loaded(const wsgi_policy_t *policy, wsgi_slot_t *slot, int64_t now_us)
+{
+    const int64_t gate_us = gate_time(policy, now_us);
+
+    if (gate_us > 0) {
+        return wait_until(gate_us);
+    }
+    slot->phase = WSGI_SLOT_READY;
+    return now(WSGI_DEED_GO);
+}
+
+static wsgi_decision_t release(const wsgi_policy_t *policy, wsgi_slot_t *slot, int64_t now_us)
+{
+    slot->phase = WSGI_SLOT_RELEASED;
+    slot->due_us = kill_time(policy, now_us);
+    if (slot->due_us != WSGI_POLICY_NEVER) {
+        slot->due_us += slot->patience_us + MARGIN_US;
+    }
+    return now(WSGI_DEED_RELEASE);
+}
+
+static wsgi_decision_t decide_leaving(const wsgi_policy_t *policy, unsigned index, int64_t now_us)
+{
+    const wsgi_slot_t *other = neighbour(policy, index);
+    wsgi_slot_t *slot = &policy->slots[index];
+
+    if (slot->is_outdated || (other != NULL && other->phase == WSGI_SLOT_READY)) {
+        return release(policy, slot, now_us);
+    }
+    if (other != NULL) {
+        return wait_until(WSGI_POLICY_NEVER);
+    }
+    const int64_t due_us = seat_of(policy, index)->due_us;
+    return due_us <= now_us ? release(policy, slot, now_us) : wait_until(due_us);
+}
+
+static wsgi_decision_t decide_ending(wsgi_slot_t *slot, int64_t now_us)
+{
+    if (slot->due_us > now_us) {
+        return wait_until(slot->due_us);
+    }
+    slot->due_us = WSGI_POLICY_NEVER;
+    slot->phase = WSGI_SLOT_STOPPING;
+    return now(WSGI_DEED_KILL);
+}
+
+static wsgi_decision_t decide_phase(const wsgi_policy_t *policy, unsigned index, int64_t now_us)
 {
     wsgi_slot_t *slot = &policy->slots[index];
-    wsgi_decision_t decision = {.slot = index, .until_us = WSGI_POLICY_NEVER};
-    bool is_due = slot->due_us <= now_us;
 
     switch (slot->phase) {
     case WSGI_SLOT_EMPTY:
-        if (!policy->is_draining && is_due) {
-            decision.deed = WSGI_DEED_START;
-            slot->phase = WSGI_SLOT_STARTING;
-            slot->since_us = now_us;
-        }
-        else if (!policy->is_draining) {
-            decision.until_us = slot->due_us;
-        }
-        break;
-    case WSGI_SLOT_STARTING:
-    case WSGI_SLOT_READY:
-        if (policy->is_draining) {
-            decision.deed = WSGI_DEED_STOP;
-            slot->phase = WSGI_SLOT_STOPPING;
-            slot->due_us = kill_time(policy, now_us);
-        }
-        break;
+        return decide_empty(policy, index, now_us);
+    case WSGI_SLOT_LOADED:
+        return decide_loaded(policy, slot, now_us);
+    case WSGI_SLOT_LEAVING:
+        return decide_leaving(policy, index, now_us);
+    case WSGI_SLOT_RELEASED:
     case WSGI_SLOT_STOPPING:
-        decision.until_us = slot->due_us;
-        if (is_due) {
-            decision.deed = WSGI_DEED_KILL;
-            slot->due_us = WSGI_POLICY_NEVER;
-        }
-        break;
-    case WSGI_SLOT_PHASES:
-        break;
+        return decide_ending(slot, now_us);
+    default:
+        return wait_until(WSGI_POLICY_NEVER);
     }
-    return decision;
+}
+
+/* What is due for a slot now; WAIT with the time of its next deed otherwise. */
+static wsgi_decision_t decide_slot(const wsgi_policy_t *policy, unsigned index, int64_t now_us)
+{
+    wsgi_slot_t *slot = &policy->slots[index];
+    const bool serves_nobody = slot->phase == WSGI_SLOT_STARTING || slot->phase == WSGI_SLOT_LOADED;
+
+    if ((policy->is_draining && slot->phase != WSGI_SLOT_EMPTY &&
+         slot->phase != WSGI_SLOT_STOPPING) ||
+        (slot->is_outdated && serves_nobody)) {
+        stop(policy, slot, now_us);
+        return now(WSGI_DEED_STOP);
+    }
+    return decide_phase(policy, index, now_us);
 }
 
 static bool is_empty(const wsgi_policy_t *policy)
@@ -79,6 +203,7 @@ wsgi_decision_t wsgi_policy_decide(wsgi_policy_t *policy, int64_t now_us)
 
     for (unsigned i = 0; i < policy->slot_count; i++) {
         wsgi_decision_t decision = decide_slot(policy, i, now_us);
+        decision.slot = i;
         if (decision.deed != WSGI_DEED_WAIT) {
             return decision;
         }
@@ -92,55 +217,144 @@ wsgi_decision_t wsgi_policy_decide(wsgi_policy_t *policy, int64_t now_us)
     return wait;
 }
 
-void wsgi_policy_note_ready(wsgi_policy_t *policy, unsigned slot)
+/* --- what happened --------------------------------------------------------------------------- */
+
+void wsgi_policy_note_loaded(wsgi_policy_t *policy, unsigned slot)
 {
     if (policy->slots[slot].phase == WSGI_SLOT_STARTING) {
-        policy->slots[slot].phase = WSGI_SLOT_READY;
+        policy->slots[slot].phase = WSGI_SLOT_LOADED;
     }
+}
+
+static const unsigned char pauses_s[] = {0, 1, 2, 4, 8, 16, 30};
+
+static int64_t pause_us(unsigned step)
+{
+    const unsigned last = sizeof(pauses_s) - 1;
+
+    return pauses_s[step < last ? step : last] * SECOND_US;
+}
+
+static void forgive(wsgi_seat_t *seat, int64_t now_us)
+{
+    *seat = (wsgi_seat_t){.due_us = now_us};
+}
+
+/* A script that is at fault for long is not one that fails again and again. */
+static void note_load_failure(const wsgi_policy_t *policy, unsigned slot, int64_t now_us)
+{
+    wsgi_seat_t *seat = seat_of(policy, slot);
+    const bool is_new = now_us - policy->slots[slot].since_us >= WSGI_POLICY_LONG_US;
+    const unsigned failures = is_new ? 1 : seat->load_failures + 1;
+
+    *seat = (wsgi_seat_t){.load_failures = failures, .due_us = now_us + pause_us(failures)};
+}
+
+void wsgi_policy_note_leaving(wsgi_policy_t *policy, unsigned slot, int64_t patience_us,
+                              bool has_failed_load, int64_t now_us)
+{
+    wsgi_slot_t *s = &policy->slots[slot];
+
+    if (s->phase != WSGI_SLOT_READY) {
+        return;
+    }
+    s->phase = WSGI_SLOT_LEAVING;
+    s->patience_us = patience_us;
+    if (has_failed_load) {
+        note_load_failure(policy, slot, now_us);
+    }
+    else {
+        forgive(seat_of(policy, slot), now_us);
+    }
+}
+
+/* One who has served, or serves, has to say that it begins nothing any more. */
+static void outdate(const wsgi_policy_t *policy, unsigned slot, int64_t now_us)
+{
+    wsgi_slot_t *s = &policy->slots[slot];
+
+    s->is_outdated = true;
+    if (s->phase == WSGI_SLOT_READY || s->phase == WSGI_SLOT_LEAVING) {
+        s->phase = WSGI_SLOT_LEAVING;
+        s->patience_us = policy->settings.graceful_timeout_us;
+        s->ack_by_us = now_us + WSGI_POLICY_ACK_US;
+    }
+}
+
+/* Its word comes from each of them; those that were started since have the new code. */
+void wsgi_policy_note_changed(wsgi_policy_t *policy, unsigned slot, int64_t now_us)
+{
+    if (policy->slots[slot].is_outdated) {
+        return;
+    }
+    for (unsigned i = 0; i < policy->slot_count; i++) {
+        if (policy->slots[i].phase != WSGI_SLOT_EMPTY) {
+            outdate(policy, i, now_us);
+        }
+    }
+    for (unsigned i = 0; i < policy->settings.seat_count; i++) {
+        forgive(&policy->seats[i], now_us);
+    }
+}
+
+void wsgi_policy_note_released(wsgi_policy_t *policy, unsigned slot)
+{
+    policy->slots[slot].ack_by_us = 0;
 }
 
 void wsgi_policy_note_retiring(wsgi_policy_t *policy, unsigned slot, int64_t now_us)
 {
-    enum wsgi_slot_phase phase = policy->slots[slot].phase;
+    wsgi_slot_t *s = &policy->slots[slot];
 
-    if (phase == WSGI_SLOT_STARTING || phase == WSGI_SLOT_READY) {
-        policy->slots[slot].phase = WSGI_SLOT_STOPPING;
-        policy->slots[slot].due_us = kill_time(policy, now_us);
+    if (s->phase == WSGI_SLOT_EMPTY || s->phase == WSGI_SLOT_STOPPING) {
+        return;
     }
+    s->is_failed = s->phase == WSGI_SLOT_STARTING || s->phase == WSGI_SLOT_LOADED;
+    if (s->phase == WSGI_SLOT_READY) {
+        forgive(seat_of(policy, slot), now_us);
+    }
+    else if (s->is_failed) {
+        seat_of(policy, slot)->due_us = WSGI_POLICY_NEVER; /* its exit says more */
+    }
+    stop(policy, s, now_us);
 }
 
 /* The first crash is an accident: its successor starts at once. */
 static int64_t back_off_us(unsigned failures, enum wsgi_ending ending)
 {
-    static const unsigned char seconds[] = {0, 1, 2, 4, 8, 16, 30};
-    const unsigned last = sizeof(seconds) - 1;
-    unsigned step = ending == WSGI_ENDED_UNABLE ? failures : failures - 1;
-
-    return seconds[step < last ? step : last] * SECOND_US;
+    return pause_us(ending == WSGI_ENDED_UNABLE ? failures : failures - 1);
 }
 
+static bool was_to_end(const wsgi_slot_t *slot)
+{
+    return !is_fresh(slot) && !slot->is_failed;
+}
+
+/* One that was to end anyway has had its successor thought of when that became known. */
 void wsgi_policy_note_exit(wsgi_policy_t *policy, unsigned slot, enum wsgi_ending ending,
                            bool has_served, int64_t now_us)
 {
     wsgi_slot_t *s = &policy->slots[slot];
+    wsgi_seat_t *seat = seat_of(policy, slot);
     bool was_of_use =
         ending != WSGI_ENDED_UNABLE && (has_served || now_us - s->since_us >= WSGI_POLICY_LONG_US);
 
-    if (s->phase == WSGI_SLOT_STOPPING || was_of_use) {
-        s->failures = 0;
-        s->due_us = now_us;
+    if (!was_to_end(s)) {
+        seat->failures = was_of_use ? 0 : seat->failures + 1;
+        seat->due_us = was_of_use ? now_us : now_us + back_off_us(seat->failures, ending);
+        seat->is_unable = ending == WSGI_ENDED_UNABLE;
     }
-    else {
-        s->failures++;
-        s->due_us = now_us + back_off_us(s->failures, ending);
-    }
-    s->is_unable = ending == WSGI_ENDED_UNABLE;
-    s->phase = WSGI_SLOT_EMPTY;
+    *s = (wsgi_slot_t){.phase = WSGI_SLOT_EMPTY};
 }
 
 void wsgi_policy_note_drain(wsgi_policy_t *policy)
 {
     policy->is_draining = true;
+}
+
+static bool serves(const wsgi_slot_t *slot)
+{
+    return slot->phase == WSGI_SLOT_READY || slot->phase == WSGI_SLOT_LEAVING;
 }
 
 enum wsgi_group_state wsgi_policy_group_state(const wsgi_policy_t *policy)
@@ -151,10 +365,12 @@ enum wsgi_group_state wsgi_policy_group_state(const wsgi_policy_t *policy)
         return WSGI_GROUP_STOPPING;
     }
     for (unsigned i = 0; i < policy->slot_count; i++) {
-        if (policy->slots[i].phase == WSGI_SLOT_READY) {
+        if (serves(&policy->slots[i])) {
             return WSGI_GROUP_READY;
         }
-        hopeful += !policy->slots[i].is_unable;
+    }
+    for (unsigned i = 0; i < policy->settings.seat_count; i++) {
+        hopeful += !policy->seats[i].is_unable;
     }
     return hopeful > 0 ? WSGI_GROUP_STARTING : WSGI_GROUP_FAILED;
 }

@@ -17,8 +17,7 @@ enum wsgi_exit {
     WSGI_EXIT_COUNTERS,
     WSGI_EXIT_IDENTITY,
     WSGI_EXIT_SYSTEM, /* the system refuses what every process needs */
-    WSGI_EXIT_UNABLE, /* worker: Python cannot start */
-    WSGI_EXIT_RETIRED /* worker: gave way to a successor with new code */
+    WSGI_EXIT_UNABLE  /* worker: Python cannot start */
 };
 
 /* The memory that ps shows: arguments and, behind them, the environment's first strings. */

@@ -14,17 +14,30 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "policy.h"
+#include "death.h"
+#include "threads.h"
 #include "worker.h"
 
+#define QUOTE_BYTES 900 /* of a dead worker's requests, in a log line */
+
 enum source { SIGNALS, NOTICES, CONTROL, RENDEZVOUS, SOURCES };
+
+/* What is kept of a worker that runs. */
+typedef struct worker {
+    pid_t pid;    /* 0 = none */
+    int event_fd; /* takes the supervisor's orders; -1 = none */
+    wsgi_journal_t *journal;
+    bool was_killed;
+} worker_t;
 
 typedef struct supervisor {
     const wsgi_process_t *process;
     const char *group;
     wsgi_policy_t policy;
     wsgi_slot_t *slots;
-    pid_t *pids; /* 0 = none */
+    wsgi_seat_t *seats;
+    worker_t *workers; /* by slot */
+    int64_t oom_kills; /* of the control group so far; -1 = cannot be told */
     struct pollfd sources[SOURCES];
     int notice_write_fd; /* the workers' end */
 } supervisor_t;
@@ -36,75 +49,149 @@ static wsgi_worker_row_t *row_of(const supervisor_t *self, unsigned slot)
 
 /* --- deeds ----------------------------------------------------------------------------------- */
 
-static void become_worker(supervisor_t *self, unsigned slot, pid_t supervisor_pid)
+/* What the others have of us would outlive them. */
+static void forget_others(supervisor_t *self, unsigned slot)
+{
+    for (unsigned i = 0; i < self->policy.slot_count; i++) {
+        if (i != slot) {
+            wsgi_fd_close(&self->workers[i].event_fd);
+            wsgi_journal_close(self->workers[i].journal);
+        }
+    }
+    wsgi_fd_close(&self->sources[SIGNALS].fd);
+    wsgi_fd_close(&self->sources[NOTICES].fd);
+    wsgi_fd_close(&self->sources[CONTROL].fd);
+}
+
+static void become_worker(supervisor_t *self, unsigned slot, int event_read_fd,
+                          pid_t supervisor_pid)
 {
     const wsgi_worker_settings_t settings = {
         .process = self->process,
         .supervisor_pid = supervisor_pid,
         .slot = slot,
+        .journal = self->workers[slot].journal,
         .notice_fd = self->notice_write_fd,
+        .event_read_fd = event_read_fd,
+        .event_write_fd = self->workers[slot].event_fd,
     };
 
-    wsgi_fd_close(&self->sources[SIGNALS].fd);
-    wsgi_fd_close(&self->sources[NOTICES].fd);
-    wsgi_fd_close(&self->sources[CONTROL].fd);
+    forget_others(self, slot);
     wsgi_worker_run(&settings);
 }
 
-static void begin_row(const supervisor_t *self, wsgi_worker_row_t *row)
+static void begin_row(wsgi_worker_row_t *row)
 {
-    if (row->generation++ > 0) {
-        self->process->counters->restarts++;
-    }
+    row->generation++;
     row->busy = 0;
     row->requests = 0;
     row->errors = 0;
 }
 
+static void close_worker(worker_t *worker)
+{
+    wsgi_fd_close(&worker->event_fd);
+    wsgi_journal_close(worker->journal);
+    *worker = (worker_t){.event_fd = -1};
+}
+
+/* The worker's journal and its pipe of events, whose reading end is left to the caller. */
+static int open_worker(worker_t *worker)
+{
+    int events[2];
+
+    if (pipe2(events, O_CLOEXEC) != 0) {
+        return -1;
+    }
+    worker->event_fd = events[1];
+    worker->journal = wsgi_journal_open();
+    if (worker->journal == NULL || fcntl(events[1], F_SETFL, O_NONBLOCK) != 0) {
+        wsgi_fd_close(&events[0]);
+    }
+    return events[0];
+}
+
+static void refuse_worker(supervisor_t *self, unsigned slot)
+{
+    wsgi_log(
+        WSGI_LOG_ERR,
+        WSGI_ID(1403) "[%s] cannot start a worker (%s): raise the limits of memory, open files "
+                      "and processes of the group's user",
+        self->group, strerror(errno));
+    close_worker(&self->workers[slot]);
+    wsgi_policy_note_exit(&self->policy, slot, WSGI_ENDED_UNABLE, false, wsgi_now_us());
+}
+
 static void start_worker(supervisor_t *self, unsigned slot)
 {
+    worker_t *worker = &self->workers[slot];
+    int event_read_fd = open_worker(worker);
     pid_t supervisor_pid = getpid(), pid;
 
-    begin_row(self, row_of(self, slot));
-    pid = fork();
+    begin_row(row_of(self, slot));
+    pid = event_read_fd >= 0 ? fork() : -1;
     if (pid == 0) {
-        become_worker(self, slot, supervisor_pid);
+        become_worker(self, slot, event_read_fd, supervisor_pid);
     }
     if (pid < 0) {
-        wsgi_log(WSGI_LOG_ERR,
-                 WSGI_ID(1403) "[%s] cannot start a worker (%s): raise the limits of memory and "
-                               "processes of the group's user",
-                 self->group, strerror(errno));
-        wsgi_policy_note_exit(&self->policy, slot, WSGI_ENDED_UNABLE, false, wsgi_now_us());
-        return;
+        refuse_worker(self, slot);
     }
-    self->pids[slot] = pid;
-    row_of(self, slot)->pid = (uint32_t)pid;
-    wsgi_log(WSGI_LOG_INFO, "[%s] started worker %d", self->group, (int)pid);
+    else {
+        worker->pid = pid;
+        row_of(self, slot)->pid = (uint32_t)pid;
+        wsgi_log(WSGI_LOG_INFO, "[%s] started worker %d", self->group, (int)pid);
+    }
+    wsgi_fd_close(&event_read_fd);
+}
+
+/* Full: the worker has plenty to read, and will be killed at its deadline. */
+static void order(const supervisor_t *self, unsigned slot, enum wsgi_worker_event event)
+{
+    const unsigned char byte = (unsigned char)event;
+
+    if (write(self->workers[slot].event_fd, &byte, 1) < 0) {
+        wsgi_log(WSGI_LOG_INFO, "[%s] worker %d does not listen: %s", self->group,
+                 (int)self->workers[slot].pid, strerror(errno));
+    }
+}
+
+static void let_serve(supervisor_t *self, unsigned slot)
+{
+    order(self, slot, WSGI_EVENT_GO);
+}
+
+static void release_worker(supervisor_t *self, unsigned slot)
+{
+    order(self, slot, WSGI_EVENT_RELEASE);
 }
 
 static void stop_worker(supervisor_t *self, unsigned slot)
 {
-    kill(self->pids[slot], SIGTERM);
+    kill(self->workers[slot].pid, SIGTERM);
 }
 
 static void kill_worker(supervisor_t *self, unsigned slot)
 {
-    wsgi_log(
-        WSGI_LOG_WARNING,
-        WSGI_ID(1402) "[%s] worker %d is killed: it did not end within shutdown-timeout=%d "
-                      "(requests running: %u); look for requests or atexit functions that hang",
-        self->group, (int)self->pids[slot], (int)self->process->settings.shutdown_timeout_s,
-        (unsigned)row_of(self, slot)->busy);
-    kill(self->pids[slot], SIGKILL);
+    worker_t *worker = &self->workers[slot];
+    char requests[QUOTE_BYTES];
+
+    wsgi_journal_quote(worker->journal, requests, sizeof(requests));
+    wsgi_log(WSGI_LOG_WARNING,
+             WSGI_ID(1402) "[%s] worker %d is killed: it did not end within shutdown-timeout=%d "
+                           "(requests running: %u%s%s); look for requests or atexit functions that "
+                           "hang",
+             self->group, (int)worker->pid, (int)self->process->settings.shutdown_timeout_s,
+             (unsigned)row_of(self, slot)->busy, *requests != '\0' ? ": " : "", requests);
+    worker->was_killed = true;
+    kill(worker->pid, SIGKILL);
 }
 
 /* Does all that is due. False: there is nothing more to do, ever. */
 static bool act(supervisor_t *self, int64_t *until_us)
 {
     static void (*const deeds[])(supervisor_t *, unsigned) = {
-        [WSGI_DEED_START] = start_worker,
-        [WSGI_DEED_STOP] = stop_worker,
+        [WSGI_DEED_START] = start_worker,     [WSGI_DEED_GO] = let_serve,
+        [WSGI_DEED_RELEASE] = release_worker, [WSGI_DEED_STOP] = stop_worker,
         [WSGI_DEED_KILL] = kill_worker,
     };
 
@@ -121,9 +208,9 @@ static bool act(supervisor_t *self, int64_t *until_us)
 static void publish(const supervisor_t *self)
 {
     static const uint32_t states[] = {
-        [WSGI_SLOT_EMPTY] = WSGI_WORKER_EMPTY,
-        [WSGI_SLOT_STARTING] = WSGI_WORKER_STARTING,
-        [WSGI_SLOT_READY] = WSGI_WORKER_READY,
+        [WSGI_SLOT_EMPTY] = WSGI_WORKER_EMPTY,       [WSGI_SLOT_STARTING] = WSGI_WORKER_STARTING,
+        [WSGI_SLOT_LOADED] = WSGI_WORKER_STARTING,   [WSGI_SLOT_READY] = WSGI_WORKER_READY,
+        [WSGI_SLOT_LEAVING] = WSGI_WORKER_READY,     [WSGI_SLOT_RELEASED] = WSGI_WORKER_STOPPING,
         [WSGI_SLOT_STOPPING] = WSGI_WORKER_STOPPING,
     };
 
@@ -135,87 +222,68 @@ static void publish(const supervisor_t *self)
 
 /* --- ends of workers ------------------------------------------------------------------------- */
 
-static enum wsgi_ending classify(int status)
-{
-    if (WIFEXITED(status)) {
-        int code = WEXITSTATUS(status);
-        if (code == WSGI_EXIT_OK || code == WSGI_EXIT_RETIRED) {
-            return WSGI_ENDED_IN_ORDER;
-        }
-        if (code == WSGI_EXIT_UNABLE) {
-            return WSGI_ENDED_UNABLE;
-        }
-    }
-    return WSGI_ENDED_BADLY;
-}
-
-static void describe_exit(int code, char *text, size_t room)
-{
-    static const char *const meanings[] = {
-        [WSGI_EXIT_OK] = "ended in order",
-        [WSGI_EXIT_UNABLE] = "could not start",
-        [WSGI_EXIT_RETIRED] = "gave way to a successor with changed code",
-    };
-    bool is_known = code < (int)(sizeof(meanings) / sizeof(meanings[0])) && meanings[code] != NULL;
-
-    if (is_known) {
-        snprintf(text, room, "%s", meanings[code]);
-    }
-    else {
-        snprintf(text, room, "exited with status %d", code);
-    }
-}
-
-static void describe(int status, char *text, size_t room)
-{
-    if (!WIFSIGNALED(status)) {
-        describe_exit(WEXITSTATUS(status), text, room);
-        return;
-    }
-    int number = WTERMSIG(status);
-    const char *name = sigabbrev_np(number);
-    snprintf(text, room, "was ended by signal %d (%s%s)%s%s", number, name != NULL ? "SIG" : "",
-             name != NULL ? name : "real-time", WCOREDUMP(status) ? ", with a core file" : "",
-             number == SIGKILL ? ", from outside or by the kernel for lack of memory" : "");
-}
-
-static void log_end(const supervisor_t *self, unsigned slot, int status, enum wsgi_ending ending)
+/* Nobody had asked for it. */
+static void log_death(const supervisor_t *self, unsigned slot, const wsgi_death_t *death,
+                      const char *cause)
 {
     const wsgi_worker_row_t *row = row_of(self, slot);
-    char cause[160];
+    char requests[QUOTE_BYTES];
 
-    describe(status, cause, sizeof(cause));
-    if (ending == WSGI_ENDED_BADLY && self->slots[slot].phase != WSGI_SLOT_STOPPING) {
-        wsgi_log(WSGI_LOG_ERR,
-                 WSGI_ID(1409) "[%s] worker %d %s, after %.1f s and %llu requests, %u of them "
-                               "running (those get 502); another is started",
-                 self->group, (int)self->pids[slot], cause,
-                 (double)(wsgi_now_us() - self->slots[slot].since_us) / 1e6,
-                 (unsigned long long)row->requests, (unsigned)row->busy);
-        return;
-    }
-    wsgi_log(WSGI_LOG_INFO, "[%s] worker %d %s", self->group, (int)self->pids[slot], cause);
+    wsgi_journal_quote(self->workers[slot].journal, requests, sizeof(requests));
+    wsgi_log(WSGI_LOG_ERR,
+             WSGI_ID(1409) "[%s] worker %d %s, after %.1f s and %llu requests, %u of them running "
+                           "(those get 502%s%s); another is started",
+             self->group, (int)death->pid, cause,
+             (double)(wsgi_now_us() - self->slots[slot].since_us) / 1e6,
+             (unsigned long long)row->requests, (unsigned)row->busy,
+             *requests != '\0' ? "): serving " : ")", requests);
 }
 
-static void note_end(supervisor_t *self, unsigned slot, int status)
+static void log_end(const supervisor_t *self, unsigned slot, const wsgi_death_t *death)
 {
-    const wsgi_worker_row_t *row = row_of(self, slot);
-    enum wsgi_ending ending = classify(status);
+    char cause[240];
 
-    log_end(self, slot, status, ending);
-    wsgi_policy_note_exit(&self->policy, slot, ending, row->requests > row->busy, wsgi_now_us());
-    self->pids[slot] = 0;
+    wsgi_death_describe(death, cause, sizeof(cause));
+    if (wsgi_death_ending(death) == WSGI_ENDED_BADLY && !death->was_killed) {
+        log_death(self, slot, death, cause);
+        return;
+    }
+    wsgi_log(WSGI_LOG_INFO, "[%s] worker %d %s", self->group, (int)death->pid, cause);
+}
+
+static void count_restart(const supervisor_t *self, const wsgi_death_t *death)
+{
+    wsgi_counters_t *counters = self->process->counters;
+
+    if (!self->policy.is_draining) {
+        counters->restarts++;
+        counters->restarts_by[wsgi_death_reason(death)]++;
+    }
+}
+
+static void note_end(supervisor_t *self, unsigned slot, wsgi_death_t *death)
+{
+    worker_t *worker = &self->workers[slot];
+    const wsgi_worker_row_t *row = row_of(self, slot);
+
+    death->reason = wsgi_journal_reason(worker->journal);
+    death->is_by_itself = worker->journal->is_killing_itself != 0;
+    death->was_killed = worker->was_killed;
+    log_end(self, slot, death);
+    count_restart(self, death);
+    wsgi_policy_note_exit(&self->policy, slot, wsgi_death_ending(death), row->requests > row->busy,
+                          wsgi_now_us());
+    close_worker(worker);
 }
 
 static void reap(supervisor_t *self)
 {
-    int status;
-    pid_t pid;
+    wsgi_death_t death;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    while (wsgi_death_collect(&death, &self->oom_kills)) {
         for (unsigned i = 0; i < self->policy.slot_count; i++) {
-            if (self->pids[i] == pid) {
-                note_end(self, i, status);
+            if (self->workers[i].pid == death.pid) {
+                note_end(self, i, &death);
             }
         }
     }
@@ -244,20 +312,49 @@ static void hear_signals(supervisor_t *self)
     reap(self);
 }
 
+/* What a worker gives its requests once it is released: the policy's part of its deadline. */
+static int64_t patience_us(const supervisor_t *self, uint32_t reason)
+{
+    const wsgi_group_settings_t *settings = &self->process->settings;
+
+    return 1000000 * (reason == WSGI_REASON_EVICTION_SIGNAL ? settings->eviction_timeout_s
+                                                            : settings->graceful_timeout_s);
+}
+
+static void hear_notice(supervisor_t *self, const wsgi_notice_t *notice)
+{
+    const int64_t now_us = wsgi_now_us();
+
+    switch (notice->what) {
+    case WSGI_NOTICE_LOADED:
+        wsgi_policy_note_loaded(&self->policy, notice->slot);
+        break;
+    case WSGI_NOTICE_LEAVING:
+        wsgi_policy_note_leaving(&self->policy, notice->slot, patience_us(self, notice->reason),
+                                 notice->reason == WSGI_REASON_LOAD_FAILURE, now_us);
+        break;
+    case WSGI_NOTICE_CHANGED:
+        wsgi_policy_note_changed(&self->policy, notice->slot, now_us);
+        break;
+    case WSGI_NOTICE_RELEASED:
+        wsgi_policy_note_released(&self->policy, notice->slot);
+        break;
+    case WSGI_NOTICE_RETIRING:
+        wsgi_policy_note_retiring(&self->policy, notice->slot, now_us);
+        break;
+    default:
+        break;
+    }
+}
+
 static void hear_notices(supervisor_t *self)
 {
     wsgi_notice_t notice;
 
     while (read(self->sources[NOTICES].fd, &notice, sizeof(notice)) == sizeof(notice)) {
-        if (notice.slot >= self->policy.slot_count ||
-            notice.generation != row_of(self, notice.slot)->generation) {
-            continue;
-        }
-        if (notice.what == WSGI_NOTICE_READY) {
-            wsgi_policy_note_ready(&self->policy, notice.slot);
-        }
-        else if (notice.what == WSGI_NOTICE_RETIRING) {
-            wsgi_policy_note_retiring(&self->policy, notice.slot, wsgi_now_us());
+        if (notice.slot < self->policy.slot_count &&
+            notice.generation == row_of(self, notice.slot)->generation) {
+            hear_notice(self, &notice);
         }
     }
 }
@@ -331,15 +428,26 @@ static bool open_sources(supervisor_t *self)
 static bool open_slots(supervisor_t *self)
 {
     const wsgi_group_settings_t *settings = &self->process->settings;
-    unsigned count = (unsigned)settings->processes;
+    const wsgi_policy_settings_t policy = {
+        .seat_count = (unsigned)settings->processes,
+        .is_side_by_side = settings->is_multiprocess != 0,
+        .shutdown_timeout_us = settings->shutdown_timeout_s * 1000000,
+        .graceful_timeout_us = settings->graceful_timeout_s * 1000000,
+        .first_start_us = wsgi_now_us() + settings->restart_delay_ms * 1000,
+    };
+    const unsigned count = wsgi_policy_slot_count(&policy);
 
     self->slots = calloc(count, sizeof(*self->slots));
-    self->pids = calloc(count, sizeof(*self->pids));
-    if (self->slots == NULL || self->pids == NULL) {
+    self->seats = calloc(policy.seat_count, sizeof(*self->seats));
+    self->workers = calloc(count, sizeof(*self->workers));
+    if (self->slots == NULL || self->seats == NULL || self->workers == NULL) {
         return false;
     }
-    wsgi_policy_init(&self->policy, self->slots, count, settings->shutdown_timeout_s * 1000000,
-                     wsgi_now_us() + settings->restart_delay_ms * 1000);
+    for (unsigned i = 0; i < count; i++) {
+        self->workers[i].event_fd = -1;
+    }
+    wsgi_policy_init(&self->policy, &policy, self->slots, self->seats);
+    self->oom_kills = wsgi_death_oom_kills();
     return true;
 }
 
@@ -361,6 +469,7 @@ enum wsgi_exit wsgi_supervisor_run(const wsgi_process_t *process)
     }
     publish(&self);
     free(self.slots);
-    free(self.pids);
+    free(self.seats);
+    free(self.workers);
     return WSGI_EXIT_OK;
 }

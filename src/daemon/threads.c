@@ -100,6 +100,11 @@ static void stop_taking(void *baton)
     epoll_ctl(threads->epoll_fd, EPOLL_CTL_DEL, threads->settings->rendezvous_fd, NULL);
 }
 
+void wsgi_threads_stop_taking(wsgi_threads_t *threads)
+{
+    stop_taking(threads);
+}
+
 /* The connection of the next caller, or -1: none there, or none will ever come. */
 static int take(const wsgi_threads_t *threads)
 {
@@ -116,6 +121,10 @@ static int take(const wsgi_threads_t *threads)
         return -1;
     }
     arm(threads, EPOLL_CTL_MOD);
+    if (threads->is_retiring) {
+        wsgi_fd_close(&fd); /* told so meanwhile: its caller asks again, as nobody has said HELLO */
+        return -1;
+    }
     if (got > 0 && fd < 0) {
         wsgi_log(
             WSGI_LOG_ERR,

@@ -14,7 +14,11 @@
 /* What a thread tells the main thread, one byte each. Lower values are signal numbers. */
 enum wsgi_worker_event {
     WSGI_EVENT_CALLERS_GONE = 128, /* end of file at the rendezvous */
-    WSGI_EVENT_RETIRE              /* the code of the application has changed */
+    WSGI_EVENT_RETIRE,             /* the code of the application has changed */
+    WSGI_EVENT_LEAVE,              /* the watchdog: to be replaced, the journal says why */
+    WSGI_EVENT_END,                /* the watchdog: released, and nothing more to wait for */
+    WSGI_EVENT_GO,                 /* the supervisor: serve */
+    WSGI_EVENT_RELEASE             /* the supervisor: finish, and end */
 };
 
 typedef struct wsgi_threads wsgi_threads_t;
@@ -28,6 +32,9 @@ typedef struct wsgi_threads_settings {
 
 /* With its first thread waiting. NULL with the reason. `settings` is borrowed until free. */
 wsgi_threads_t *wsgi_threads_open(const wsgi_threads_settings_t *settings, wsgi_result_t *result);
+
+/* Takes no more from now on. */
+void wsgi_threads_stop_taking(wsgi_threads_t *threads);
 
 /* Takes no more, and returns when all threads have ended. */
 void wsgi_threads_stop(wsgi_threads_t *threads);

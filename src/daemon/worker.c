@@ -11,10 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "signals.h"
 #include "threads.h"
+#include "watchdog.h"
 #include "wsgi_runtime.h"
 
 #define SOCKET_TIMEOUT_US INT64_C(300000000) /* silence of an httpd child: httpd ends it sooner */
@@ -24,7 +27,10 @@ typedef struct worker {
     const wsgi_group_settings_t *group;
     wsgi_connection_settings_t connection;
     wsgi_threads_settings_t pool;
-    wsgi_threads_t *threads;
+    wsgi_threads_t *threads; /* NULL before it may serve */
+    wsgi_flights_t flights;
+    wsgi_watchdog_t *watchdog;
+    wsgi_signals_t signals;
     int event_read_fd, event_write_fd; /* signals and wsgi_worker_event, one byte each */
     int rendezvous_fd;
 } worker_t;
@@ -48,7 +54,7 @@ static void on_signal(int number)
 /* A handler rather than SIG_IGN or a mask: the application's subprocesses would inherit those. */
 static void set_handlers(void (*handler)(int))
 {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP};
+    static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, SIGXCPU};
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
 
     sigemptyset(&action.sa_mask);
@@ -64,7 +70,13 @@ static void on_fork_in_child(void)
     worker_t *worker = wsgi_the_worker;
 
     set_handlers(SIG_DFL);
-    wsgi_threads_forget(worker->threads);
+    if (worker->threads != NULL) {
+        wsgi_threads_forget(worker->threads);
+    }
+    if (worker->watchdog != NULL) {
+        wsgi_watchdog_forget(worker->watchdog);
+    }
+    wsgi_signals_forget(&worker->signals);
     wsgi_fd_close(&worker->event_read_fd);
     wsgi_fd_close(&worker->event_write_fd);
     wsgi_fd_close(&worker->rendezvous_fd);
@@ -79,6 +91,7 @@ static void tell_supervisor(const worker_t *worker, enum wsgi_notice_what what)
         .slot = worker->settings->slot,
         .generation = worker->connection.hello.generation,
         .what = what,
+        .reason = wsgi_journal_reason(worker->settings->journal),
     };
 
     if (write(worker->settings->notice_fd, &notice, sizeof(notice)) < 0) {
@@ -89,18 +102,25 @@ static void tell_supervisor(const worker_t *worker, enum wsgi_notice_what what)
 
 static int open_events(worker_t *worker, wsgi_result_t *result)
 {
-    int fds[2];
-
-    if (pipe2(fds, O_CLOEXEC) != 0 || fcntl(fds[1], F_SETFL, O_NONBLOCK) != 0) {
-        return wsgi_fail(result, WSGI_E_IO,
-                         "cannot make a pipe (%s): raise the limit of open "
-                         "files",
-                         strerror(errno));
-    }
-    worker->event_read_fd = fds[0];
-    worker->event_write_fd = fds[1];
     wsgi_the_worker = worker;
     set_handlers(on_signal);
+    return pthread_atfork(NULL, NULL, on_fork_in_child) == 0
+               ? WSGI_OK
+               : wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
+}
+
+/* The soft limit is SIGXCPU, once a second; the hard one is for what cannot be ended in order. */
+static int limit_cpu_time(worker_t *worker, wsgi_result_t *result)
+{
+    const rlim_t soft = (rlim_t)worker->group->cpu_time_limit_s;
+    const struct rlimit limit = {soft, soft + 1 + (rlim_t)worker->group->shutdown_timeout_s};
+
+    if (soft > 0 && setrlimit(RLIMIT_CPU, &limit) != 0) {
+        return wsgi_fail(result, WSGI_E_IO,
+                         "cannot set cpu-time-limit=%d (%s): lower it, or raise the limit of the "
+                         "group's user",
+                         (int)soft, strerror(errno));
+    }
     return WSGI_OK;
 }
 
@@ -130,6 +150,7 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
         .abandon_interpreters = group->abandon_interpreters != 0,
         .per_interpreter_gil = group->per_interpreter_gil != 0,
         .free_threading = group->free_threading != 0,
+        .can_interrupt = group->request_timeout_s > 0 && group->interrupt_timeout_s > 0,
     };
 
     return wsgi_runtime_start(&runtime, result);
@@ -165,30 +186,27 @@ static int import_scripts(worker_t *worker, wsgi_result_t *result)
     return WSGI_OK;
 }
 
-static int start_threads(worker_t *worker, wsgi_result_t *result)
+static int start_watchdog(worker_t *worker, wsgi_result_t *result)
 {
-    worker->pool = (wsgi_threads_settings_t){
-        .max_threads = (unsigned)worker->group->threads,
-        .rendezvous_fd = worker->rendezvous_fd,
+    const wsgi_watchdog_settings_t settings = {
+        .group = worker->group,
+        .flights = &worker->flights,
+        .journal = worker->settings->journal,
         .event_fd = worker->event_write_fd,
-        .connection = &worker->connection,
     };
-    worker->threads = wsgi_threads_open(&worker->pool, result);
-    if (worker->threads == NULL) {
-        return result->code;
+
+    if (wsgi_flights_init(&worker->flights, (unsigned)worker->group->threads,
+                          worker->settings->journal) != WSGI_OK) {
+        return wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
     }
-    return pthread_atfork(NULL, NULL, on_fork_in_child) == 0
-               ? WSGI_OK
-               : wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
+    worker->watchdog = wsgi_watchdog_start(&settings, result);
+    return worker->watchdog != NULL ? WSGI_OK : result->code;
 }
 
 static int start(worker_t *worker, wsgi_result_t *result)
 {
     static int (*const steps[])(worker_t *, wsgi_result_t *) = {
-        open_events,
-        start_python,
-        import_scripts,
-        start_threads,
+        open_events, limit_cpu_time, start_python, import_scripts, start_watchdog,
     };
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -211,19 +229,84 @@ static void set_title(const worker_t *worker)
 
 /* --- end ------------------------------------------------------------------------------------- */
 
-/* The status to exit with, once an event says so. */
-static enum wsgi_exit wait_for_end(const worker_t *worker)
+static bool start_serving(worker_t *worker, wsgi_result_t *result)
 {
-    for (;;) {
-        unsigned char event;
-        ssize_t got = read(worker->event_read_fd, &event, 1);
-        if (got < 0 && errno != EINTR) {
-            return WSGI_EXIT_SYSTEM;
-        }
-        if (got != 1 || event == SIGHUP || event == SIGUSR2) {
-            continue; /* signals that are the application's, not ours */
-        }
-        return event == WSGI_EVENT_RETIRE ? WSGI_EXIT_RETIRED : WSGI_EXIT_OK;
+    worker->pool = (wsgi_threads_settings_t){
+        .max_threads = (unsigned)worker->group->threads,
+        .rendezvous_fd = worker->rendezvous_fd,
+        .event_fd = worker->event_write_fd,
+        .connection = &worker->connection,
+    };
+    if (worker->threads == NULL) {
+        worker->threads = wsgi_threads_open(&worker->pool, result);
+    }
+    return worker->threads != NULL;
+}
+
+/* Its successor serves already where there is one; otherwise it serves until a moment when it has
+ * nothing to do, unless its code is no longer the newest: then it has stopped taking by itself. */
+static void finish_and_end(const worker_t *worker)
+{
+    if (worker->group->is_multiprocess && worker->threads != NULL) {
+        wsgi_threads_stop_taking(worker->threads);
+    }
+    tell_supervisor(worker, WSGI_NOTICE_RELEASED);
+    wsgi_journal_set_reason(worker->settings->journal, WSGI_REASON_SCRIPT_RELOAD);
+    wsgi_watchdog_release(worker->watchdog);
+}
+
+static void mark(const worker_t *worker, enum wsgi_reason reason)
+{
+    wsgi_watchdog_mark(worker->watchdog, reason);
+}
+
+/* What each event means. False: to end, now. */
+static bool hear(worker_t *worker, unsigned event, wsgi_result_t *result)
+{
+    wsgi_journal_t *journal = worker->settings->journal;
+    const bool has_eviction = worker->group->eviction_timeout_s > 0;
+
+    switch (event) {
+    case SIGHUP:
+    case SIGUSR2:
+        wsgi_signals_publish(&worker->signals, (int)event);
+        return true;
+    case SIGUSR1:
+        mark(worker, has_eviction ? WSGI_REASON_EVICTION_SIGNAL : WSGI_REASON_GRACEFUL_SIGNAL);
+        return true;
+    case SIGXCPU:
+        mark(worker, WSGI_REASON_CPU_TIME_LIMIT);
+        return true;
+    case WSGI_EVENT_LEAVE:
+        tell_supervisor(worker, WSGI_NOTICE_LEAVING);
+        return true;
+    case WSGI_EVENT_RETIRE:
+        wsgi_journal_set_reason(journal, WSGI_REASON_SCRIPT_RELOAD);
+        tell_supervisor(worker, WSGI_NOTICE_CHANGED);
+        return true;
+    case WSGI_EVENT_RELEASE:
+        finish_and_end(worker);
+        return true;
+    case WSGI_EVENT_GO:
+        return start_serving(worker, result);
+    case WSGI_EVENT_END:
+        return false;
+    default: /* SIGTERM, SIGINT, callers gone */
+        wsgi_journal_set_reason(journal, WSGI_REASON_SHUTDOWN_SIGNAL);
+        return false;
+    }
+}
+
+static void wait_for_end(worker_t *worker, wsgi_result_t *result)
+{
+    unsigned char event;
+    ssize_t got;
+
+    do {
+        got = read(worker->event_read_fd, &event, 1);
+    } while (got == 1 ? hear(worker, event, result) : got < 0 && errno == EINTR);
+    if (got != 1) {
+        wsgi_journal_set_reason(worker->settings->journal, WSGI_REASON_SIGNAL_PIPE_ERROR);
     }
 }
 
@@ -241,11 +324,22 @@ static void limit_end(const worker_t *worker)
     }
 }
 
+/* Subscribers are told first, so that they can end what would keep threads from ending. */
 static void end(const worker_t *worker)
 {
+    const char *reason = wsgi_reason_name(wsgi_journal_reason(worker->settings->journal));
+
+    wsgi_log(WSGI_LOG_INFO, "[%s] ends in order: %s", worker->group->name, reason);
     limit_end(worker);
     tell_supervisor(worker, WSGI_NOTICE_RETIRING);
-    wsgi_threads_stop(worker->threads);
+    if (worker->threads != NULL) {
+        wsgi_threads_stop_taking(worker->threads);
+    }
+    wsgi_runtime_publish_stop(reason);
+    if (worker->threads != NULL) {
+        wsgi_threads_stop(worker->threads);
+    }
+    wsgi_watchdog_stop(worker->watchdog);
     wsgi_runtime_stop();
     fflush(NULL);
 }
@@ -260,7 +354,15 @@ static void describe_connections(worker_t *worker)
         .row = row,
         .hello = {WSGI_WIRE_VERSION, settings->slot, row->generation},
         .socket_timeout_us = SOCKET_TIMEOUT_US,
+        .flights = &worker->flights,
     };
+}
+
+static void cannot_start(const worker_t *worker, const wsgi_result_t *result)
+{
+    wsgi_log(WSGI_LOG_CRIT, WSGI_ID(1404) "[%s] cannot start, requests get 503: %s",
+             worker->group->name, result->detail);
+    _exit(WSGI_EXIT_UNABLE);
 }
 
 void wsgi_worker_run(const wsgi_worker_settings_t *settings)
@@ -268,12 +370,12 @@ void wsgi_worker_run(const wsgi_worker_settings_t *settings)
     worker_t worker = {
         .settings = settings,
         .group = &settings->process->settings,
-        .event_read_fd = -1,
-        .event_write_fd = -1,
+        .signals = {-1, -1},
+        .event_read_fd = settings->event_read_fd,
+        .event_write_fd = settings->event_write_fd,
         .rendezvous_fd = WSGI_FD_RENDEZVOUS,
     };
     wsgi_result_t result = {0};
-    enum wsgi_exit status;
 
     wsgi_signals_reset();
     if (!wsgi_process_follow_parent(settings->supervisor_pid)) {
@@ -282,13 +384,14 @@ void wsgi_worker_run(const wsgi_worker_settings_t *settings)
     set_title(&worker);
     describe_connections(&worker);
     if (start(&worker, &result) != WSGI_OK) {
-        wsgi_log(WSGI_LOG_CRIT, WSGI_ID(1404) "[%s] cannot start, requests get 503: %s",
-                 worker.group->name, result.detail);
-        _exit(WSGI_EXIT_UNABLE);
+        cannot_start(&worker, &result);
     }
-    tell_supervisor(&worker, WSGI_NOTICE_READY);
-    status = wait_for_end(&worker);
-    wsgi_log(WSGI_LOG_INFO, "[%s] ends in order", worker.group->name);
+    result = (wsgi_result_t){0};
+    tell_supervisor(&worker, WSGI_NOTICE_LOADED);
+    wait_for_end(&worker, &result);
+    if (result.code != WSGI_OK) {
+        cannot_start(&worker, &result);
+    }
     end(&worker);
-    _exit(status);
+    _exit(WSGI_EXIT_OK);
 }
