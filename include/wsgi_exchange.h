@@ -71,6 +71,8 @@ struct wsgi_exchange {
     int64_t client_timeout_us; /* silence of a client that is polled; 0 = none of its own */
     int body_error; /* WSGI_E_* by which the request body ended early, final: written by the host in
                      * read_body(), and by a caller whose own waiting for the client came to an end */
+    bool is_spoilt; /* written by the gateway: a script has failed to load, and half of it may have
+                     * taken effect: a process that can be replaced should be */
     bool head_sent; /* written by the host: the head has left, its status stands */
     uint64_t bytes_in, bytes_out; /* written by the host: body bytes read and sent */
 };

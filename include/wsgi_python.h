@@ -127,7 +127,8 @@ typedef struct wsgi_script_query {
     bool reload_in_place; /* where it is not: load it again */
     bool must_reload;     /* take it for changed */
     /* The monotonic clock by which a script that fails has to wait, longer each time, unless its
-     * file changes; NULL = it is tried each time. */
+     * file changes; without reload_in_place it is not tried again at all. NULL = its failure is
+     * forgotten, and it is tried each time. */
     int64_t (*now_us)(void);
 } wsgi_script_query_t;
 

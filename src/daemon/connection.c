@@ -200,6 +200,9 @@ static enum wsgi_connection_state run_serve(wsgi_connection_t *conn)
     status = interp != NULL ? wsgi_gateway_serve(interp, ex, WSGI_RELOAD_BY_PROCESS)
                             : refuse_without_interpreter(ex, &result);
     wsgi_flights_end(conn->settings->flights, flight, status != WSGI_E_DECLINED);
+    if (ex->is_spoilt) {
+        wsgi_flights_spoil(conn->settings->flights);
+    }
     if (status == WSGI_E_DECLINED) {
         conn->served = WSGI_SERVED_RETIRE;
         wsgi_connection_uncount(conn, false);

@@ -136,6 +136,13 @@ void wsgi_flights_end(wsgi_flights_t *flights, int index, bool is_served)
     }
 }
 
+void wsgi_flights_spoil(wsgi_flights_t *flights)
+{
+    if (flights != NULL && !atomic_exchange(&flights->is_spoilt, true)) {
+        wsgi_flights_wake(flights);
+    }
+}
+
 void wsgi_flights_wake(const wsgi_flights_t *flights)
 {
     const uint64_t one = 1;

@@ -31,7 +31,8 @@ typedef struct wsgi_flights {
     _Atomic int64_t first_us, last_active_us; /* 0 = never */
     _Atomic uint64_t wake_at;                 /* that many completed; UINT64_MAX = never */
     _Atomic bool wakes_when_idle;
-    int wake_fd; /* an eventfd; -1 = none */
+    _Atomic bool is_spoilt; /* a script has failed to load here */
+    int wake_fd;            /* an eventfd; -1 = none */
 } wsgi_flights_t;
 
 /* WSGI_OK or WSGI_E_NOMEM. `capacity` requests at a time, one for each thread. */
@@ -43,6 +44,9 @@ int wsgi_flights_begin(wsgi_flights_t *flights, const wsgi_request_t *request,
                        wsgi_interp_t *interp);
 /* `is_served`: it was not handed back. */
 void wsgi_flights_end(wsgi_flights_t *flights, int index, bool is_served);
+
+/* A script has failed to load: this process should be replaced. */
+void wsgi_flights_spoil(wsgi_flights_t *flights);
 
 /* Makes the watchdog look. Async-signal-safe. */
 void wsgi_flights_wake(const wsgi_flights_t *flights);

@@ -66,6 +66,11 @@ static void stop(const wsgi_policy_t *policy, wsgi_slot_t *slot, int64_t now_us)
     slot->ack_by_us = 0;
 }
 
+static void forgive(wsgi_seat_t *seat, int64_t now_us)
+{
+    *seat = (wsgi_seat_t){.due_us = now_us};
+}
+
 /* --- what is due ----------------------------------------------------------------------------- */
 
 static wsgi_decision_t wait_until(int64_t until_us)
@@ -143,6 +148,20 @@ static wsgi_decision_t decide_leaving(const wsgi_policy_t *policy, unsigned inde
     return due_us <= now_us ? release(policy, slot, now_us) : wait_until(due_us);
 }
 
+/* It was told to leave before it served. Its predecessor waits for it to be ready, and goes first. */
+static wsgi_decision_t decide_ready(const wsgi_policy_t *policy, unsigned index, int64_t now_us)
+{
+    const wsgi_slot_t *other = neighbour(policy, index);
+    wsgi_slot_t *slot = &policy->slots[index];
+
+    if (!slot->leaves_early || (other != NULL && other->phase == WSGI_SLOT_LEAVING)) {
+        return wait_until(WSGI_POLICY_NEVER);
+    }
+    slot->phase = WSGI_SLOT_LEAVING;
+    forgive(seat_of(policy, index), now_us);
+    return decide_leaving(policy, index, now_us);
+}
+
 static wsgi_decision_t decide_ending(wsgi_slot_t *slot, int64_t now_us)
 {
     if (slot->due_us > now_us) {
@@ -162,6 +181,8 @@ static wsgi_decision_t decide_phase(const wsgi_policy_t *policy, unsigned index,
         return decide_empty(policy, index, now_us);
     case WSGI_SLOT_LOADED:
         return decide_loaded(policy, slot, now_us);
+    case WSGI_SLOT_READY:
+        return decide_ready(policy, index, now_us);
     case WSGI_SLOT_LEAVING:
         return decide_leaving(policy, index, now_us);
     case WSGI_SLOT_RELEASED:
@@ -235,11 +256,6 @@ static int64_t pause_us(unsigned step)
     return pauses_s[step < last ? step : last] * SECOND_US;
 }
 
-static void forgive(wsgi_seat_t *seat, int64_t now_us)
-{
-    *seat = (wsgi_seat_t){.due_us = now_us};
-}
-
 /* A script that is at fault for long is not one that fails again and again. */
 static void note_load_failure(const wsgi_policy_t *policy, unsigned slot, int64_t now_us)
 {
@@ -255,11 +271,15 @@ void wsgi_policy_note_leaving(wsgi_policy_t *policy, unsigned slot, int64_t pati
 {
     wsgi_slot_t *s = &policy->slots[slot];
 
+    if (!is_fresh(s)) {
+        return;
+    }
+    s->patience_us = patience_us;
     if (s->phase != WSGI_SLOT_READY) {
+        s->leaves_early = true;
         return;
     }
     s->phase = WSGI_SLOT_LEAVING;
-    s->patience_us = patience_us;
     if (has_failed_load) {
         note_load_failure(policy, slot, now_us);
     }

@@ -49,6 +49,7 @@ typedef struct wsgi_slot {
     int64_t patience_us; /* LEAVING: how long it may take, once released */
     int64_t ack_by_us; /* nothing new is begun before it says that it begins nothing; 0 = no need */
     bool is_outdated;  /* it may have code of before a change */
+    bool leaves_early; /* it said so before it served */
     bool is_failed;    /* it was on its way out before it had served anybody */
 } wsgi_slot_t;
 

@@ -79,6 +79,11 @@ static int64_t request_due(const input_t *in)
     return in->settings->request_us > 0 && in->facts->has_stuck ? in->now_us : WSGI_WATCH_NEVER;
 }
 
+static int64_t load_failure_due(const input_t *in)
+{
+    return in->facts->is_spoilt ? in->now_us : WSGI_WATCH_NEVER;
+}
+
 static const struct {
     enum wsgi_reason reason;
     int64_t (*due)(const input_t *in);
@@ -88,6 +93,7 @@ static const struct {
     {WSGI_REASON_MAXIMUM_REQUESTS, maximum_requests_due},
     {WSGI_REASON_RESTART_INTERVAL, restart_due},
     {WSGI_REASON_INACTIVITY_TIMEOUT, inactivity_due},
+    {WSGI_REASON_LOAD_FAILURE, load_failure_due},
 };
 
 /* --- the verdict ----------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ typedef struct wsgi_watch_facts {
     int64_t next_flight_us; /* when the rules about single requests want to look again */
     int64_t first_us;       /* when the first request began; 0 = there was none */
     int64_t last_active_us; /* begin or end of one that counts as activity; 0 = there was none */
+    bool is_spoilt;         /* a script has failed to load */
     bool has_application;   /* a request has found its script loaded */
     int64_t probe_asked_us; /* the probe that has not come back; 0 = none is under way */
     int64_t probe_ended_us; /* when the last one came back; 0 = none was made */

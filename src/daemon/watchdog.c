@@ -230,6 +230,7 @@ static wsgi_watch_facts_t collect(wsgi_watchdog_t *self, int64_t now_us)
         .next_flight_us = WSGI_WATCH_NEVER,
         .first_us = flights->first_us,
         .last_active_us = flights->last_active_us,
+        .is_spoilt = flights->is_spoilt,
         .has_application = wsgi_runtime_has_application(),
         .probe_asked_us = self->asked_us,
         .probe_ended_us = self->ended_us,

@@ -281,7 +281,9 @@ static bool hear(worker_t *worker, unsigned event, wsgi_result_t *result)
         tell_supervisor(worker, WSGI_NOTICE_LEAVING);
         return true;
     case WSGI_EVENT_RETIRE:
-        wsgi_journal_set_reason(journal, WSGI_REASON_SCRIPT_RELOAD);
+        if (wsgi_journal_set_reason(journal, WSGI_REASON_SCRIPT_RELOAD)) {
+            wsgi_log(WSGI_LOG_INFO, "[%s] is to be replaced: script_reload", worker->group->name);
+        }
         tell_supervisor(worker, WSGI_NOTICE_CHANGED);
         return true;
     case WSGI_EVENT_RELEASE:

@@ -95,9 +95,11 @@ static void explain_script(wsgi_call_t *call, enum wsgi_script_state state, PyOb
         wsgi_call_fail(call, WSGI_E_INVALID, 500);
         break;
     case WSGI_SCRIPT_FAILED:
+        call->ex->is_spoilt = true;
         wsgi_call_fail_exception(call);
         break;
     case WSGI_SCRIPT_WAITING:
+        call->ex->is_spoilt = true;
         explain_waiting(call, found, result);
         break;
     case WSGI_SCRIPT_CHANGED:
@@ -118,7 +120,7 @@ static PyObject *look_for_module(wsgi_call_t *call, enum wsgi_reload_mode mode, 
         .must_compare = (request->flags & WSGI_REQUEST_RELOADING) != 0,
         .reload_in_place = mode == WSGI_RELOAD_IN_PLACE,
         .must_reload = must_reload,
-        .now_us = mode == WSGI_RELOAD_IN_PLACE ? wsgi_now_us : NULL,
+        .now_us = wsgi_now_us,
     };
     wsgi_result_t result;
     PyObject *taken = NULL;

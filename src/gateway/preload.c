@@ -16,14 +16,20 @@ static int fail_import(wsgi_py_t *py, const char *script, wsgi_result_t *result)
     wsgi_pylog_exception(py, script);
     return wsgi_fail(result, WSGI_E_INVALID,
                      "script '%s' could not be loaded ahead of the requests; the lines before say "
-                     "why, and its first request tries again",
+                     "why",
                      script);
 }
 
 /* Nothing is compared: a module that a request has loaded meanwhile is as good. */
 static int load(wsgi_py_t *py, const char *script, wsgi_result_t *result)
 {
-    const wsgi_script_query_t query = {.path = {script, strlen(script)}, .reload_in_place = true};
+    const bool is_daemon = *wsgi_runtime_settings()->process_group != '\0';
+    const wsgi_script_query_t query = {
+        .path = {script, strlen(script)},
+        .reload_in_place = true,
+        .now_us =
+            is_daemon ? wsgi_now_us : NULL, /* what half a script did is not done twice there */
+    };
     PyObject *found = NULL;
     if (wsgi_py_component(py, &wsgi_gateway_component) == NULL) {
         return fail_import(py, script, result);

@@ -283,10 +283,30 @@ static bool must_wait(wsgi_py_t *py, const wsgi_script_t *script, const wsgi_scr
     return true;
 }
 
+/* Where a changed script is left to the process's end, so is one that failed: half of it may have
+ * taken effect, and no second half is put on top. */
+static enum wsgi_script_state repeat_failure(wsgi_py_t *py, const wsgi_script_t *script,
+                                             const wsgi_script_query_t *query, PyObject **found,
+                                             wsgi_result_t *result)
+{
+    if (has_changed(py, script, query)) {
+        return WSGI_SCRIPT_CHANGED;
+    }
+    wsgi_fail(result, WSGI_E_AGAIN,
+              "next try by the successor of this process, or once the file has changed: script "
+              "'%s' could not be loaded, and is not run again here; its first failure was:",
+              script->path);
+    *found = Py_NewRef(script->tries.failure);
+    return WSGI_SCRIPT_WAITING;
+}
+
 static enum wsgi_script_state load_or_wait(wsgi_py_t *py, wsgi_script_t *script,
                                            const wsgi_script_query_t *query, PyObject **found,
                                            wsgi_result_t *result)
 {
+    if (!query->reload_in_place && script->tries.failure != NULL) {
+        return repeat_failure(py, script, query, found, result);
+    }
     if (must_wait(py, script, query, result)) {
         *found = Py_NewRef(script->tries.failure);
         return WSGI_SCRIPT_WAITING;

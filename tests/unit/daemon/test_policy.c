@@ -524,6 +524,31 @@ static void test_an_end_before_it_served_counts_as_failure(void **state)
     }
 }
 
+/* A signal may come at any time. */
+static void test_one_that_wants_to_leave_before_it_serves(void **state)
+{
+    group_t group;
+
+    (void)state;
+    begin_pairs(&group, 1);
+    expect_deed(&group, BEGIN, WSGI_DEED_START, 0);
+    wsgi_policy_note_loaded(&group.policy, 0);
+    leave(&group, 0, BEGIN);
+    expect_deed(&group, BEGIN, WSGI_DEED_GO, 0);
+    expect_deed(&group, BEGIN, WSGI_DEED_START, 1);
+    expect_state(&group, WSGI_GROUP_READY);
+
+    wsgi_policy_note_loaded(&group.policy, 1); /* and its successor too */
+    leave(&group, 1, BEGIN);
+    expect_deed(&group, BEGIN, WSGI_DEED_GO, 1);
+    expect_deed(&group, BEGIN, WSGI_DEED_RELEASE, 0);
+    expect_wait(&group, BEGIN, BEGIN + 21 * SECOND);
+    end_in_order(&group, 0, BEGIN);
+    expect_deed(&group, BEGIN, WSGI_DEED_START, 0);
+    become_ready(&group, BEGIN, 0);
+    expect_deed(&group, BEGIN, WSGI_DEED_RELEASE, 1);
+}
+
 /* --- changed scripts ------------------------------------------------------------------------- */
 
 static void test_nobody_serves_new_code_before_all_have_left_the_old(void **state)
@@ -742,6 +767,7 @@ int main(void)
         cmocka_unit_test(test_a_seat_has_two_processes_at_most),
         cmocka_unit_test(test_a_signal_to_one_beside_others),
         cmocka_unit_test(test_an_end_before_it_served_counts_as_failure),
+        cmocka_unit_test(test_one_that_wants_to_leave_before_it_serves),
         cmocka_unit_test(test_nobody_serves_new_code_before_all_have_left_the_old),
         cmocka_unit_test(test_words_about_one_change_retire_once),
         cmocka_unit_test(test_one_that_starts_during_a_change_is_started_again),

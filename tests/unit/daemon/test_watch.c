@@ -122,6 +122,16 @@ static void test_request_timeout(void **state)
     expect(&settings, &facts, BEGIN + 20 * SECOND, WSGI_WATCH_MARK, WSGI_REASON_REQUEST_TIMEOUT);
 }
 
+static void test_failed_load(void **state)
+{
+    const wsgi_watch_settings_t settings = {0};
+    wsgi_watch_facts_t facts = a_worker();
+
+    (void)state;
+    facts.is_spoilt = true;
+    expect(&settings, &facts, BEGIN, WSGI_WATCH_MARK, WSGI_REASON_LOAD_FAILURE);
+}
+
 static void test_deadlock_timeout(void **state)
 {
     const wsgi_watch_settings_t settings = {.deadlock_us = 300 * SECOND};
@@ -266,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_startup_timeout_counts_from_the_first_request),
         cmocka_unit_test(test_inactivity_timeout),
         cmocka_unit_test(test_request_timeout),
+        cmocka_unit_test(test_failed_load),
         cmocka_unit_test(test_deadlock_timeout),
         cmocka_unit_test(test_marked_once),
         cmocka_unit_test(test_end_when_idle_or_at_the_deadline),

@@ -83,8 +83,7 @@ static void test_a_failure(void **state)
         const char *path = fake.ex.request.script.data;
         assert_int_equal(wsgi_runtime_import(groups[i / 2], path, &result), WSGI_E_INVALID);
         snprintf(expected, sizeof(expected),
-                 "script '%s' could not be loaded ahead of the requests; the lines before say why, "
-                 "and its first request tries again",
+                 "script '%s' could not be loaded ahead of the requests; the lines before say why",
                  path);
         assert_string_equal(result.detail, expected);
         snprintf(expected, sizeof(expected), "WSGI0174: exception raised by script '%s':\n", path);

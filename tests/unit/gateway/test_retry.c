@@ -192,21 +192,27 @@ static void test_interpreters_wait_apart(void **state)
     fake_exchange_free(&fake);
 }
 
-/* A daemon's worker is replaced; it does not wait. */
-static void test_by_process_each_request_tries(void **state)
+/* A daemon's worker is replaced: a half-made module is never executed twice in one process. */
+static void test_by_process_it_is_not_tried_again(void **state)
 {
     fake_exchange_t fake;
     wsgi_result_t result;
+    wsgi_interp_t *interp = wsgi_interp_find("", false, &result);
     (void)state;
     site_request(&fake, COUNTING "raise RuntimeError('try %d' % tries)\n");
     for (int i = 1; i <= 3; i++) {
-        char said[64];
-        (void)wsgi_gateway_serve(wsgi_interp_find("", false, &result), &fake.ex,
-                                 WSGI_RELOAD_BY_PROCESS);
-        snprintf(said, sizeof(said), "RuntimeError: try %d", i);
-        assert_failed(&fake, 500, said);
+        (void)wsgi_gateway_serve(interp, &fake.ex, WSGI_RELOAD_BY_PROCESS);
+        assert_failed(&fake, 500, "RuntimeError: try 1");
+        assert_true(fake.ex.is_spoilt);
+        assert_int_equal(count_tries(), 1);
+        the_now_us += 100 * SECOND;
         site_again(&fake);
     }
+    stamp(&fake, 100);
+    fake.ex.request.flags |= WSGI_REQUEST_RELOADING;
+    assert_int_equal(wsgi_gateway_serve(interp, &fake.ex, WSGI_RELOAD_BY_PROCESS),
+                     WSGI_E_DECLINED); /* its successor has the new file */
+    assert_int_equal(count_tries(), 1);
     fake_exchange_free(&fake);
 }
 
@@ -220,7 +226,7 @@ int main(void)
         cmocka_unit_test_setup(test_success_ends_the_waiting, reset_count),
         cmocka_unit_test(test_a_file_that_goes_away_meanwhile),
         cmocka_unit_test(test_interpreters_wait_apart),
-        cmocka_unit_test_setup(test_by_process_each_request_tries, reset_count),
+        cmocka_unit_test_setup(test_by_process_it_is_not_tried_again, reset_count),
     };
     return cmocka_run_group_tests(tests, site_start, site_stop);
 }

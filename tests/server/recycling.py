@@ -1,0 +1,110 @@
+"""What tests about the lives of workers share.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import re
+import struct
+import threading
+from pathlib import Path
+
+import env
+import processes
+from processes import wait_until
+
+# Tells its process, and what it hears of that process's end.
+APP = '''
+import os, time
+import mod_wsgi
+
+def tell(name, text):
+    path = f"NOTES/{name}"
+    with open(path + ".part", "w") as file:
+        file.write(text)
+    os.rename(path + ".part", path)
+
+@mod_wsgi.subscribe_shutdown
+def stopping(name, **payload):
+    tell(f"end-{os.getpid()}", f"{name} {payload}")
+
+BODY
+'''
+
+ANSWER = '''
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d" % os.getpid()]
+'''
+
+
+def write(server, name, body=ANSWER, **options):
+    source = APP.replace("BODY", body).replace("NOTES", str(server.directory / "notes"))
+    return server.script(f"{name}.py", source, **options)
+
+
+def ask(server, url, timeout=None):
+    reply = server.get(url, timeout=timeout or 40 * env.PATIENCE)
+    assert reply.status == 200, reply
+    return int(reply.body)
+
+
+def reasons():
+    """The names of enum wsgi_reason, in its order."""
+    text = (env.ROOT / "include" / "wsgi_metrics.h").read_text()
+    return re.findall(r'^ +REASON\(\w+, "(\w*)"\)', text, re.M)
+
+
+def restarts(server):
+    """The group's counters of restarts by reason, from the memory of its supervisor."""
+    (supervisor,) = server.supervisors()
+    for line in Path(f"/proc/{supervisor}/maps").read_text().splitlines():
+        if "memfd:wsgi-counters" in line:
+            begin = int(line.split("-")[0], 16)
+            with open(f"/proc/{supervisor}/mem", "rb") as memory:
+                memory.seek(begin + 72)
+                figures = struct.unpack("30I", memory.read(120))
+            return {name: count for name, count in zip(reasons(), figures) if count}
+    raise AssertionError("the supervisor has no counters")
+
+
+def expect_end(server, pid, reason):
+    """The worker ends in order, and everybody is told why."""
+    expected = "process_stopping " + str({"shutdown_reason": reason})
+    assert server.wait_for_note(f"end-{pid}") == expected
+    wait_until(lambda: not processes.is_alive(pid), f"worker {pid} has ended", 20 * env.PATIENCE)
+    wait_until(lambda: f"worker {pid} ended in order: {reason}" in server.log.text(),
+               "the supervisor names the reason", 5 * env.PATIENCE)
+    assert restarts(server).get(reason, 0) >= 1
+
+
+class Load:
+    """Clients that ask all the time; what was not answered well is kept."""
+
+    def __init__(self, server, url, clients=8):
+        self.server, self.url = server, url
+        self.pids, self.wrong, self.count = set(), [], 0
+        self.stop = threading.Event()
+        self.threads = [threading.Thread(target=self._keep_asking) for _ in range(clients)]
+
+    def _keep_asking(self):
+        while not self.stop.is_set():
+            try:
+                reply = self.server.get(self.url, timeout=60 * env.PATIENCE)
+                if reply.status != 200:
+                    self.wrong.append(reply)
+                else:
+                    self.pids.add(int(reply.body))
+            except OSError as error:
+                self.wrong.append(error)
+            self.count += 1
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+        assert self.wrong == []
