@@ -127,10 +127,12 @@ enum wsgi_ending wsgi_death_ending(const wsgi_death_t *death)
     }
 }
 
-/* The kernel's clock for limits is a little ahead of the account that it gives. */
+/* The kernel's clock for limits counts by ticks, and is ahead of the account that it gives. */
 static bool is_over_cpu_limit(const wsgi_death_t *death)
 {
-    return death->cpu_limit_us != INT64_MAX && death->cpu_us >= death->cpu_limit_us - 100000;
+    const int64_t limit_us = death->cpu_limit_us;
+
+    return limit_us != INT64_MAX && death->cpu_us >= limit_us - limit_us / 16 - 500000;
 }
 
 enum wsgi_reason wsgi_death_reason(const wsgi_death_t *death)

@@ -222,21 +222,35 @@ static void publish(const supervisor_t *self)
 
 /* --- ends of workers ------------------------------------------------------------------------- */
 
+/* What it was in the middle of. */
+static void describe_requests(const supervisor_t *self, unsigned slot, char *text, size_t room)
+{
+    const unsigned busy = row_of(self, slot)->busy;
+    char requests[QUOTE_BYTES];
+
+    wsgi_journal_quote(self->workers[slot].journal, requests, sizeof(requests));
+    if (busy == 0) {
+        snprintf(text, room, "none of them running");
+    }
+    else {
+        snprintf(text, room, "%u of them running (502 for each)%s%s", busy,
+                 *requests != '\0' ? ": serving " : "", requests);
+    }
+}
+
 /* Nobody had asked for it. */
 static void log_death(const supervisor_t *self, unsigned slot, const wsgi_death_t *death,
                       const char *cause)
 {
-    const wsgi_worker_row_t *row = row_of(self, slot);
-    char requests[QUOTE_BYTES];
+    char requests[QUOTE_BYTES + 64];
 
-    wsgi_journal_quote(self->workers[slot].journal, requests, sizeof(requests));
+    describe_requests(self, slot, requests, sizeof(requests));
     wsgi_log(WSGI_LOG_ERR,
-             WSGI_ID(1409) "[%s] worker %d %s, after %.1f s and %llu requests, %u of them running "
-                           "(those get 502%s%s); another is started",
+             WSGI_ID(1409) "[%s] worker %d %s, after %.1f s and %llu requests, %s; another is "
+                           "started",
              self->group, (int)death->pid, cause,
              (double)(wsgi_now_us() - self->slots[slot].since_us) / 1e6,
-             (unsigned long long)row->requests, (unsigned)row->busy,
-             *requests != '\0' ? "): serving " : ")", requests);
+             (unsigned long long)row_of(self, slot)->requests, requests);
 }
 
 static void log_end(const supervisor_t *self, unsigned slot, const wsgi_death_t *death)

@@ -1,0 +1,108 @@
+"""A worker that dies is named with the cause and with what it was serving, in one line."""
+
+import os
+import re
+import signal
+
+import env
+import pytest
+from processes import wait_until
+from recycling import restarts
+
+DIED = "WSGI1409"
+NO_ANSWER = "WSGI0146"
+
+
+@pytest.fixture
+def server(launch_once):
+    return launch_once("daemon", daemon="threads=4 deadlock-timeout=0 shutdown-timeout=1 "
+                                        "cpu-time-limit=0")
+
+
+DEADLY = '''
+import ctypes, os, resource, signal, time
+
+def application(environ, start_response):
+    DEED
+    time.sleep(60)
+'''
+
+
+@pytest.mark.parametrize("deed, cause, reason", [
+    ("os.kill(os.getpid(), signal.SIGKILL)", r"signal 9 \(SIGKILL\), from outside", "signal"),
+    ("ctypes.string_at(0)", r"signal 11 \(SIGSEGV\)", "signal"),
+    ("os.abort()", r"signal 6 \(SIGABRT\)", "signal"),
+    ("os._exit(3)", "exited with status 3", "exit"),
+    ("resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\n    while True: pass",
+     r"signal 9 \(SIGKILL\), by the kernel: resource limit of CPU time", "cpu_time_limit"),
+], ids=["SIGKILL", "SIGSEGV", "abort", "exit", "RLIMIT_CPU"])
+def test_each_cause_is_named(server, deed, cause, reason):
+    url = server.script("deadly.py", DEADLY.replace("DEED", deed))
+    server.expect(DIED, rf'\[tests\] worker \d+ .*{cause}.*serving "GET /scripts/deadly\.py\?a=b" '
+                        r'\(request [\w@+/-]+\)')
+    server.expect(NO_ANSWER)
+    assert server.get(url + "?a=b", timeout=60 * env.PATIENCE).status == 502
+    assert server.get("/hello").status == 200
+    assert restarts(server) == {reason: 1}
+
+
+def test_all_of_its_requests(server):
+    """Three are quoted, the rest is counted; requests that are over are not there."""
+    gates = server.directory / "notes" / "gates"
+    gates.mkdir()
+    server.get("/hello?over=1")
+    clients = [server.raw() for _ in range(4)]
+    pids = set()
+    for number, client in enumerate(clients):
+        client.request(f"GET /waiting?directory={gates}&number={number}")
+        pids.add(int(client.read_head()[1]["x-pid"]))
+    (pid,) = pids
+    server.expect(DIED, rf"worker {pid} was ended by signal 9.*4 of them running.*number=0\".*"
+                        r"number=1\".*number=2\".* and 1 more")
+    server.expect(NO_ANSWER, count=4)
+    os.kill(pid, signal.SIGKILL)
+    for client in clients:
+        client.read_to_end()
+        client.close()
+    line = re.search("WSGI1409.*", wait_until(
+        lambda: "WSGI1409" in server.log.text() and server.log.text(), "its death is told",
+        5 * env.PATIENCE)).group()
+    assert "over=1" not in line
+
+
+def test_an_idle_one(server):
+    pid = server.get("/process").json()["pid"]
+    server.expect(DIED, r"signal 9 \(SIGKILL\).* after [\d.]+ s and 1 requests, none of them "
+                        r"running; another is started$")
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: server.workers() not in ([], [pid]), "another", 10 * env.PATIENCE)
+
+
+def test_a_request_cannot_write_into_the_log(server):
+    url = server.script("deadly.py", DEADLY.replace("DEED", "os._exit(3)"))
+    server.expect(DIED, r'serving "GET /scripts/deadly\.py\?\?+%20\[error\]%20forged"')
+    server.expect(NO_ANSWER)
+    with server.raw() as client:
+        client.send(b"GET " + url.encode() + b"?\xff\xc2\x85\xe2\x80\xa8%20[error]%20forged "
+                    b"HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        client.read_to_end()
+
+
+def test_a_long_uri_is_cut(server):
+    url = server.script("deadly.py", DEADLY.replace("DEED", "os._exit(3)"))
+    server.expect(DIED, r'serving "GET /scripts/deadly\.py\?x{100,200}" \(request [^)]+\); another')
+    server.expect(NO_ANSWER)
+    assert server.get(url + "?" + "x" * 4000).status == 502
+
+
+def test_shutdown_timeout(server):
+    """SIGTERM to a worker that does not end."""
+    url = server.script("deadly.py", DEADLY.replace(
+        "DEED", f"open('{server.note('inside')}', 'w').write(str(os.getpid()))"))
+    server.expect("WSGI1402", r'shutdown-timeout=1 \(requests running: 1: "GET /scripts/deadly\.py"')
+    server.expect(NO_ANSWER)
+    with server.raw(60 * env.PATIENCE) as client:
+        client.request(f"GET {url}", "Connection: close")
+        os.kill(int(server.wait_for_note("inside")), signal.SIGTERM)
+        assert client.read_head()[0] == 502
+    assert restarts(server) == {"shutdown_signal": 1}
