@@ -413,6 +413,14 @@ void wsgi_watchdog_stop(wsgi_watchdog_t *self)
     pthread_timedjoin_np(self->hand, NULL, &limit);
 }
 
+void wsgi_watchdog_free(wsgi_watchdog_t *self)
+{
+    wsgi_watchdog_forget(self);
+    pthread_cond_destroy(&self->changed);
+    pthread_mutex_destroy(&self->lock);
+    free(self);
+}
+
 void wsgi_watchdog_forget(wsgi_watchdog_t *self)
 {
     wsgi_fd_close(&self->wake_fd);

@@ -35,6 +35,9 @@ void wsgi_watchdog_release(wsgi_watchdog_t *watchdog);
 /* No more rules. The second thread is left behind where it waits for the interpreter. */
 void wsgi_watchdog_stop(wsgi_watchdog_t *watchdog);
 
+/* After stop, where the second thread was not left behind. */
+void wsgi_watchdog_free(wsgi_watchdog_t *watchdog);
+
 /* In a process that the application forked: closes what is ours. Async-signal-safe. */
 void wsgi_watchdog_forget(wsgi_watchdog_t *watchdog);
 
