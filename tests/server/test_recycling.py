@@ -305,7 +305,7 @@ def keep_touching(server, load):
 
 def keep_evicting(server, load):
     for _ in range(4):
-        seen, victim = load.count, server.workers()[0]
+        seen, victim = load.count, wait_until(server.workers, "a worker", 20 * env.PATIENCE)[0]
         try:
             os.kill(victim, signal.SIGUSR1)
         except ProcessLookupError:
