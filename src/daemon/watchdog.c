@@ -177,26 +177,38 @@ static void wish(wsgi_watchdog_t *self, bool *what)
 
 /* --- facts ----------------------------------------------------------------------------------- */
 
+/* Another request may have taken the place meanwhile: it is not to be charged with this one's time. */
+static void begin_interrupt(wsgi_watchdog_t *self, wsgi_flight_t *flight, uint64_t serial,
+                            int64_t now_us)
+{
+    flight->interrupted_us = now_us;
+    if (flight->serial != serial) {
+        flight->interrupted_us = 0;
+        return;
+    }
+    flight->wishes_interrupt = serial;
+    wish(self, &self->wants_interrupts);
+}
+
 static void look_at_flight(wsgi_watchdog_t *self, wsgi_flight_t *flight, wsgi_watch_facts_t *facts,
                            int64_t now_us)
 {
     const uint64_t serial = flight->serial;
     int64_t until_us = WSGI_WATCH_NEVER;
+    const enum wsgi_watch_flight what = wsgi_watch_flight(
+        &self->rules, flight->begun_us, flight->interrupted_us, now_us, &until_us);
 
-    switch (wsgi_watch_flight(&self->rules, flight->begun_us, flight->interrupted_us, now_us,
-                              &until_us)) {
-    case WSGI_FLIGHT_INTERRUPT:
-        flight->interrupted_us = now_us;
-        flight->wishes_interrupt = serial;
-        wish(self, &self->wants_interrupts);
-        until_us = now_us + self->rules.interrupt_us;
-        break;
-    case WSGI_FLIGHT_STUCK:
+    if (serial == 0 || flight->serial != serial) {
+        return; /* it came to its end while we looked */
+    }
+    if (what == WSGI_FLIGHT_STUCK) {
         facts->dead++;
         facts->has_stuck = true;
         return;
-    case WSGI_FLIGHT_RUNS:
-        break;
+    }
+    if (what == WSGI_FLIGHT_INTERRUPT) {
+        begin_interrupt(self, flight, serial, now_us);
+        until_us = now_us + self->rules.interrupt_us;
     }
     if (until_us < facts->next_flight_us) {
         facts->next_flight_us = until_us;
@@ -212,9 +224,7 @@ static void look_at_flights(wsgi_watchdog_t *self, wsgi_watch_facts_t *facts, in
     }
     facts->next_flight_us = now_us + self->rules.request_us; /* of one that begins now */
     for (unsigned i = 0; i < flights->capacity; i++) {
-        if (flights->table[i].serial != 0) {
-            look_at_flight(self, &flights->table[i], facts, now_us);
-        }
+        look_at_flight(self, &flights->table[i], facts, now_us);
     }
 }
 

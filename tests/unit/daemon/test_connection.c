@@ -1008,6 +1008,52 @@ static void test_a_changed_script_is_handed_back(void **state)
     assert_int_equal(t.row.errors, 0);
 }
 
+/* --- flights --------------------------------------------------------------------------------- */
+
+static wsgi_flights_t flights;
+
+static int fail_to_load(wsgi_exchange_t *ex)
+{
+    assert_int_equal(flights.running, 1);
+    assert_int_equal(flights.journal->entries[0].is_used, 1);
+    ex->is_spoilt = true;
+    ex->verbs->finish(ex, WSGI_FAILED, 500);
+    return WSGI_E_INVALID;
+}
+
+static void serve_noted(int (*application)(wsgi_exchange_t *ex))
+{
+    assert_int_equal(wsgi_flights_init(&flights, 1, wsgi_journal_open()), WSGI_OK);
+    t.settings.flights = &flights;
+    serve_usual(application);
+    assert_int_equal(flights.running, 0);
+    assert_int_equal(flights.journal->entries[0].is_used, 0);
+    wsgi_journal_close(flights.journal);
+    wsgi_flights_free(&flights);
+}
+
+static void test_a_request_is_noted_while_it_is_served(void **state)
+{
+    (void)state;
+    serve_noted(fail_to_load);
+    expect_answer(HELLO " ABORT(500)");
+    assert_int_equal(flights.completed, 1);
+    assert_true(flights.is_spoilt);
+}
+
+static void test_one_that_is_handed_back_is_not_counted(void **state)
+{
+    unsigned retired = 0;
+
+    (void)state;
+    t.settings.on_retire = check_before_goaway;
+    t.settings.baton = &retired;
+    serve_noted(decline);
+    expect_answer(HELLO " GOAWAY");
+    assert_int_equal(flights.completed, 0);
+    assert_false(flights.is_spoilt);
+}
+
 /* --- LOG ------------------------------------------------------------------------------------- */
 
 static int log_and_answer(wsgi_exchange_t *ex)
@@ -1429,6 +1475,8 @@ int main(void)
         TEST(test_answers_given_up),
         TEST(test_no_interpreter),
         TEST(test_a_changed_script_is_handed_back),
+        TEST(test_a_request_is_noted_while_it_is_served),
+        TEST(test_one_that_is_handed_back_is_not_counted),
         TEST(test_lines_go_to_the_caller_up_to_the_end),
         TEST(test_a_line_that_cannot_be_sent_at_once),
         TEST(test_the_rest_of_a_line_goes_first),

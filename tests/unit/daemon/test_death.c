@@ -35,7 +35,7 @@ static void end_by_cpu_limit(int number)
 
     (void)number;
     setrlimit(RLIMIT_CPU, &limit);
-    for (volatile int i = 0;; i++) {
+    for (volatile unsigned i = 0;; i++) {
         continue;
     }
 }

@@ -611,6 +611,26 @@ static void test_a_fork_that_stays_does_not_hold_connections(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* Told to stop by others than a request that was handed back. */
+static void test_who_stops_taking_leaves_callers_to_others(void **state)
+{
+    int far, fd;
+
+    (void)state;
+    open_threads();
+    t.application = answer_when_released;
+    const int busy = call();
+    WAIT_UNTIL(t.running == 1);
+    wsgi_threads_stop_taking(t.threads);
+    fd = call();
+    assert_true(is_silent(fd));
+    assert_true(is_caller_waiting());
+    t.is_released = true;
+    expect_answer(busy, ANSWER);
+    assert_true(receive_descriptor(t.settings.rendezvous_fd, &far) > 0);
+    wsgi_fd_close(&far);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -631,6 +651,7 @@ int main(void)
         TEST(test_stop_waits_for_the_last_request),
         TEST(test_a_fork_that_returns_ends),
         TEST(test_a_fork_that_stays_does_not_hold_connections),
+        TEST(test_who_stops_taking_leaves_callers_to_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
