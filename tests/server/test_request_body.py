@@ -88,6 +88,34 @@ def test_expect_100_continue(server):
         assert raw.read_exactly(int(fields["content-length"])) == b"hello"
 
 
+def test_expect_100_continue_by_an_empty_read(server):
+    url = server.script("empty_read.py", """
+def application(environ, start_response):
+    environ["wsgi.input"].read(0)
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+""")
+    with server.raw() as raw:
+        raw.request(f"POST {url}", "Content-Length: 5", "Expect: 100-continue",
+                    "Connection: close")
+        assert raw.read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        raw.send("hello")
+        assert raw.read_to_end().endswith(b"\r\n\r\nhello")
+
+
+def test_an_empty_read_reads_nothing(server):
+    url = server.script("empty_reads.py", """
+def application(environ, start_response):
+    body = environ["wsgi.input"]
+    parts = [body.read(0), body.read(2), body.read(0), body.read(), body.read(0)]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [repr(parts).encode()]
+""")
+    assert server.post(url, b"hello").body == b"[b'', b'he', b'', b'llo', b'']"
+    assert server.get(url).body == b"[b'', b'', b'', b'', b'']"
+
+
 def test_expect_100_continue_where_nobody_reads(server):
     """Without a read the final answer comes at once, without the interim one."""
     with server.raw() as raw:
