@@ -154,6 +154,15 @@ def test_a_group_of_two_virtual_hosts(launch_once):
                    "'example'", "exists already")
 
 
+@pytest.mark.compat("IMPORT-order")
+@pytest.mark.parametrize("loading", [
+    "WSGIImportScript /x.py process-group=later application-group=%{GLOBAL}",
+    "WSGIScriptAlias /x /x.py process-group=later application-group=%{GLOBAL}",
+])
+def test_a_group_may_be_defined_later(launch_once, loading):
+    assert_right(launch_once, loading + "\nWSGIDaemonProcess later")
+
+
 # ---- accepted without effect
 
 @pytest.mark.compat("DIR-socketprefix", "DIR-socketrotation", "DIR-acceptmutex")
@@ -166,3 +175,10 @@ WSGIAcceptMutex FLock
     assert server.get("/hello").status == 200
     assert_refused(launch_once, "WSGIAcceptMutex semaphore", "WSGIAcceptMutex", "posixsem",
                    "'semaphore'")
+
+
+@pytest.mark.compat("DIR-verbosedebugging")
+def test_verbose_debugging(launch_once):
+    status, output = configtest(launch_once, "WSGIVerboseDebugging On")
+    assert (status, output.count("[wsgi:info]")) == (0, 1), output
+    assert "WSGIVerboseDebugging" in output

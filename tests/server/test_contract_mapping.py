@@ -11,6 +11,7 @@ MODULES = ("alias", "deflate", "filter", "headers", "mime", "negotiation", "rewr
 
 CONFIG = f"""
 TypesConfig /dev/null
+DocumentRoot "${{root}}/site"
 WSGIScriptAlias /mounted "{ENVIRON}"
 WSGIScriptAliasMatch /anywhere/([a-z]+) "${{apps}}/$1.py"
 WSGIScriptAlias /~somebody "{ENVIRON}"
@@ -19,6 +20,8 @@ RewriteEngine On
 RewriteRule ^/short/(.*) /mounted/long/$1 [PT]
 RewriteRule ^/flagged - [E=BY_REWRITE:yes]
 WSGIScriptAlias /flagged "{ENVIRON}"
+WSGIHandlerScript ruled "${{scripts}}/handler.py"
+RewriteRule ^/ruled - [H=ruled]
 RewriteRule ^/page$ "${{root}}/site/page.wsgi"
 RewriteRule ^/tree(/.*) "${{root}}/site/page.wsgi$1"
 <Directory "${{root}}/site">
@@ -107,6 +110,16 @@ def test_rewrite_to_the_file_of_a_script(server):
     assert split(found) == ("/tree", "/branch")
 
 
+@pytest.mark.compat("HSCRIPT-use")
+def test_rewrite_to_a_handler(server):
+    server.script("handler.py", """
+def handle_request(environ, start_response):
+    start_response("200 OK", [])
+    return [environ["mod_wsgi.request_handler"].encode()]
+""")
+    assert server.get("/ruled/by/name").body == b"ruled"
+
+
 # ---- environment
 
 @pytest.mark.compat("ENV-httpd")
@@ -151,6 +164,23 @@ def test_an_input_filter_changes_the_length(launch_once):
 @pytest.mark.xfail(strict=True, reason="a daemon gets no more bytes than Content-Length says")
 def test_an_input_filter_changes_the_length_for_a_daemon(launch_once):
     assert_inflated(launch_once("daemon", **INFLATE))
+
+
+@pytest.mark.compat("BODY-limit-midway")
+def test_a_chunked_body_over_the_limit(launch_once, mode):
+    server = launch_once(mode, config="""
+<Location /echo>
+    WSGIChunkedRequest On
+    LimitRequestBody 1000
+</Location>
+""")
+    server.expect("WSGI0174")
+    server.expect_output("OSError: mod_wsgi request data read error", count=1)
+    server.tolerate("AH01588")  # httpd's own line about the limit
+    with server.raw() as raw:
+        raw.request("POST /echo?how=all", "Transfer-Encoding: chunked", "Connection: close")
+        raw.send(b"5dc\r\n", b"x" * 1500, b"\r\n0\r\n\r\n")
+        assert raw.read_head()[0] == 413
 
 
 # ---- output

@@ -163,6 +163,49 @@ def test_dots_in_a_callable(server):
     assert server.get("/dots", PLAIN).status == 500
 
 
+@pytest.mark.compat("NAME-env")
+def test_variable_of_httpd_itself(launch_once, mode):
+    """It counts where the request has none of the name."""
+    server = launch_once(mode, modules=("setenvif",), environment={"PLACE": "of-httpd"}, config="""
+WSGIScriptAlias /here "${apps}/environ.py" application-group=%{ENV:PLACE}
+SetEnvIf X-Place (.+) PLACE=$1
+""")
+    for headers, name in (({}, "of-httpd"), ({"X-Place": "of-the-request"}, "of-the-request")):
+        assert environ_of(server, "/here", headers)["mod_wsgi.application_group"] == name
+
+
+@pytest.mark.compat("MERGE-restrict")
+def test_the_last_restriction_holds(launch_once):
+    server = launch_once("embedded", config="""
+WSGIScriptAlias /outer "${apps}/hello.py"
+WSGIScriptAlias /inner "${apps}/hello.py"
+WSGIRestrictProcess %{GLOBAL}
+<Location /outer>
+    WSGIRestrictProcess %{GLOBAL}
+    WSGIRestrictProcess others
+</Location>
+<Location /inner>
+    WSGIRestrictProcess others
+    WSGIRestrictProcess %{GLOBAL}
+</Location>
+""")
+    server.expect("WSGI0149")
+    assert server.get("/outer").status == 500
+    assert server.get("/inner").status == 200
+    assert server.get("/hello").status == 200
+
+
+@pytest.mark.compat("NAME-resource-case", "DIR-casesensitivity")
+@pytest.mark.parametrize("setting, name", [("On", "/Mixed"), ("Off", "/mixed")])
+def test_letter_case(launch_once, mode, setting, name):
+    server = launch_once(mode, config=f"""
+WSGICaseSensitivity {setting}
+WSGIScriptAlias /Mixed "${{apps}}/environ.py"
+""")
+    found = environ_of(server, "/Mixed", {"Host": f"localhost:{server.port}"})
+    assert found["mod_wsgi.application_group"] == f"localhost:{server.port}|{name}"
+
+
 @pytest.mark.compat("MERGE-process-wide")
 def test_process_wide_settings_are_the_main_servers(launch_once):
     """In a virtual host they would be an error; what its applications find is the main server's."""

@@ -120,6 +120,13 @@ def test_imports_outlive_a_reload(launch_once):
     assert server.get(url).body == b"new 2"
 
 
+@pytest.mark.compat("DIR-pythonoptimize")
+def test_optimize_below_zero(launch_once, mode):
+    server = launch_once(mode, config="WSGIPythonOptimize -3")
+    server.script("looking.py", LOOKING)
+    assert evaluate(server, "sys.flags.optimize") == 0
+
+
 # ---- modules
 
 @pytest.mark.compat("MOD-mod-wsgi", "MOD-apache", "MOD-detect", "MOD-version", "MOD-groups")
