@@ -86,6 +86,7 @@ def server(launch, mode):
     return server
 
 
+@pytest.mark.compat("DIR-mapheadtoget", "HEAD-auto", "HEAD-on-off", "HEAD-no-body")
 @pytest.mark.parametrize("path, headers, seen", [
     ("/auto", {}, "HEAD"),
     ("/on", {}, "GET"),
@@ -104,6 +105,7 @@ def test_other_methods_stay(server, path, method):
     assert server.request(method, path).header("X-Method") == method
 
 
+@pytest.mark.compat("RESP-own-error")
 def test_error_bodies_are_the_applications_own(server):
     reply = server.get("/plain-error?404")
     assert (reply.status, reply.reason) == (404, "As The Application Says")
@@ -111,6 +113,7 @@ def test_error_bodies_are_the_applications_own(server):
     assert reply.header("X-Own") == "yes"
 
 
+@pytest.mark.compat("DIR-erroroverride", "DIR-erroroverride-fields", "RESP-www-authenticate")
 @pytest.mark.parametrize("status, document", [(404, b"the document of httpd"),
                                               (401, b"the challenge of httpd"),
                                               (503, b"Service Unavailable")])
@@ -132,6 +135,7 @@ def test_error_override_leaves_other_answers_alone(server):
     assert (reply.status, reply.header("X-Own")) == (302, "yes")
 
 
+@pytest.mark.compat("DIR-passapacherequest", "ENV-request-rec")
 def test_native_request(server, mode):
     expected = b"PyCapsule True" if mode == "embedded" else b"NoneType False"
     assert server.get("/native").body == expected
