@@ -1,8 +1,11 @@
 """Directives that shape requests and answers: HEAD, ErrorDocument, sendfile, the native record."""
 
 import http.client
+import subprocess
 
+import env
 import pytest
+from processes import wait_until
 
 METHOD = '''
 def application(environ, start_response):
@@ -161,3 +164,27 @@ def test_ranges_of_files(server, path):
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (206, (bytes(range(256)) * 2)[100:200])
     connection.close()
+
+
+def calls_during(server, path):
+    """System calls of httpd's children that send a file, while they answer one request."""
+    record = server.directory / "strace"
+    pids = [word for pid in server.httpd_children() for word in ("-p", str(pid))]
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=sendfile,mmap", "-o", record,
+                               *pids], stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: tracer.poll() is not None or all(
+            "TracerPid:\t0" not in open(f"/proc/{pid}/status").read()
+            for pid in server.httpd_children()), "strace watches", 10 * env.PATIENCE)
+        assert server.get(path).status == 200
+    finally:
+        tracer.terminate()
+        tracer.wait()
+    return record.read_text().count("sendfile(")
+
+
+@pytest.mark.compat("DIR-enablesendfile", "FILE-sendfile")
+@pytest.mark.skipif(env.IS_SANITIZED, reason="a sanitized process cannot be traced at its end")
+def test_the_kernel_sends_files_where_it_may(server):
+    assert calls_during(server, "/file-sendfile") > 0
+    assert calls_during(server, "/file") == 0

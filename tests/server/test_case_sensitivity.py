@@ -11,6 +11,7 @@ def application(environ, start_response):
 '''
 
 
+@pytest.mark.compat("LOAD-name-case")
 @pytest.mark.parametrize("setting", ["On", "Off"])
 def test_names(launch_once, mode, setting):
     server = launch_once(mode, config=f"""

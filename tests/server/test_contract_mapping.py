@@ -161,7 +161,6 @@ def test_an_input_filter_changes_the_length(launch_once):
 
 
 @pytest.mark.compat("BODY-filtered-daemon")
-@pytest.mark.xfail(strict=True, reason="a daemon gets no more bytes than Content-Length says")
 def test_an_input_filter_changes_the_length_for_a_daemon(launch_once):
     assert_inflated(launch_once("daemon", **INFLATE))
 

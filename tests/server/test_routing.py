@@ -204,3 +204,28 @@ WSGIScriptAlias /blue "${apps}/process.py" process-group=blue
     for pid in server.httpd_children():
         with open(f"/proc/{pid}/maps") as maps:
             assert "lib-dynload" not in maps.read(), "Python has not started in a child"
+
+
+@pytest.mark.compat("NAME-env-notes")
+def test_a_note_comes_before_a_variable(launch_once):
+    server = launch_once("embedded", modules=["lua", "setenvif"], start=False, config="""
+WSGIScriptAlias /noted "${scripts}/who.py" application-group=%{ENV:INTERPRETER}
+SetEnvIf X-Interpreter (.+) INTERPRETER=$1
+<Location /noted>
+    LuaHookFixups "${root}/note.lua" note
+</Location>
+""")
+    server.script("who.py", WHO)
+    (server.directory / "note.lua").write_text('''
+function note(r)
+    if r.args == "noted" then
+        r.notes["INTERPRETER"] = "of the note"
+    end
+    return apache2.DECLINED
+end
+''')
+    server.start()
+    assert ask(server, "/noted", X_Interpreter="of-the-variable")["interpreter"] == \
+        "of-the-variable"
+    assert ask(server, "/noted?noted", X_Interpreter="of-the-variable")["interpreter"] == \
+        "of the note"
