@@ -226,7 +226,7 @@ def ending(request, launch_once, mode):
 
 
 def end_with(server, kind):
-    """Stops a server whose application left `kind` behind; what it noted, and how long that took."""
+    """Stops a server whose application left `kind` behind; what it noted, and the seconds."""
     url = server.script("ending.py", ENDING)
     assert server.get(f"{url}?{server.note('ending')}&{kind}").status == 200
     begun = time.monotonic()

@@ -129,7 +129,7 @@ def test_many_clients_in_many_interpreters(launch_once, mode):
                          config=f'{aliases}SetEnv FILE "${{scripts}}/file"\nListenBacklog 511\n')
     server.script("mixed.py", MIXED)
     (server.directory / "scripts" / "file").write_bytes(FILE)
-    server.tolerate("AH00484")  # MaxRequestWorkers is reached, as it must be here
+    server.tolerate("AH00484|AH00286")  # MaxRequestWorkers is reached, as it must be here
     told = []
 
     def task(client):
@@ -227,7 +227,8 @@ def test_a_thousand_reloads_in_place(launch_once):
     assert reloader.live_modules() == 1
     print(f"PSS after 200 reloads {before} KiB, after 1,000 {after} KiB")
     assert after - before < GROWTH_KIB
-    assert server.log.text().count("has changed and is loaded again") >= 1000
+    # Nobody may have asked before the first change.
+    assert server.log.text().count("has changed and is loaded again") >= 999
 
 
 def test_a_hundred_touches_of_a_process_group(launch_once):
