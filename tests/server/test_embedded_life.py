@@ -115,6 +115,24 @@ def test_fork_that_comes_back(forking, mode, how, request):
         raise
 
 
+# Python up to 3.11 at least ends a child that is forked in another interpreter than the main one.
+FATAL = (r"^Fatal Python error: _PyInterpreterState_DeleteExceptMain|^Python runtime state|"
+         r"^Current thread|^  File |^  <no Python frame>|^Extension modules|^$")
+
+
+@pytest.mark.parametrize("how", ["exit", "kill"])
+def test_fork_in_another_interpreter(launch_once, mode, how):
+    """Whatever becomes of the child, the request is answered and the server goes on and stops."""
+    server = launch_once(mode, single_child=env.MPM != "prefork")
+    server.log.expect_output(FATAL, count=None)
+    url = server.script("forks.py", FORKS)
+    answer = server.get(f"{url}?{how}&{server.note('fork')}").body.decode()
+    assert re.fullmatch(r"the parent answers -?[1-9]\d*", answer)
+    assert not processes.is_alive(int(server.note("fork").read_text()))
+    assert server.get("/hello").body == b"Hello world\n"
+    server.stop()
+
+
 PROCESSES = '''
 import multiprocessing, os, subprocess, time
 
@@ -341,6 +359,7 @@ def test_graceful_under_load_loses_nothing(launch_once, mode):
 def test_children_of_few_connections(launch_once, mode):
     """Each child ends in order after 20 connections, with Python's end in it."""
     server = launch_once(mode, config="MaxConnectionsPerChild 20")
+    server.tolerate("AH03490")  # all places of ServerLimit are taken by children that end
     url = server.script("ending.py", ENDING)
     note = server.note("ending")
     first = server.get(f"{url}?{note}&nothing").body
