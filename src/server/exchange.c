@@ -207,6 +207,12 @@ static void apply_last(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
     apr_table_setn(x->r->headers_out, field->name.data, field->value.data);
 }
 
+/* How the body travels is httpd's to say: it chunks by itself, and would not for the field. */
+static void drop(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
+{
+    (void)x, (void)field;
+}
+
 static void apply_content_length(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
 {
     int64_t length;
@@ -234,7 +240,7 @@ static const struct {
     SPECIAL("Content-Length", apply_content_length),
     SPECIAL("Content-Range", apply_last),
     SPECIAL("Location", apply_last),
-    SPECIAL("Transfer-Encoding", apply_last),
+    SPECIAL("Transfer-Encoding", drop),
     SPECIAL("WWW-Authenticate", apply_www_authenticate),
 #undef SPECIAL
 };

@@ -34,6 +34,13 @@ static int check_script(request_rec *r)
                       r->filename);
         return HTTP_FORBIDDEN;
     }
+    if (r->finfo.filetype == APR_NOFILE && strlen(r->filename) >= APR_PATH_MAX) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      WSGI_ID(1523) "the URL leads to a file name of %" APR_SIZE_T_FMT " bytes, "
+                                    "longer than the system takes: the client must shorten it",
+                      strlen(r->filename));
+        return HTTP_NOT_FOUND;
+    }
     if (r->finfo.filetype == APR_NOFILE) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       WSGI_ID(0135) "the script is not there, or its directory is closed to "
