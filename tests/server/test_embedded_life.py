@@ -4,6 +4,7 @@ behind, crash it; and what httpd does to it: it replaces children and restarts."
 import http.client
 import os
 import re
+import sys
 import signal
 import threading
 import time
@@ -112,12 +113,41 @@ def test_fork_in_another_interpreter(launch_once, mode, how):
     """Whatever becomes of the child, the request is answered and the server goes on and stops."""
     server = launch_once(mode, single_child=env.MPM != "prefork")
     server.log.expect_output(FATAL, count=None)
+    server.expect("WSGI1105", "os.fork.*sub-interpreter")
     url = server.script("forks.py", FORKS)
     answer = server.get(f"{url}?{how}&{server.note('fork')}").body.decode()
     assert re.fullmatch(r"the parent answers -?[1-9]\d*", answer)
     assert not processes.is_alive(int(server.note("fork").read_text()))
     assert server.get("/hello").body == b"Hello world\n"
     server.stop()
+
+
+KILLED_FORK = '''
+import os, signal
+
+def application(environ, start_response):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.kill(pid, signal.SIGKILL)  # it may hang before it comes back from fork()
+    os.waitpid(pid, 0)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"the parent answers"]
+'''
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python 3.11 and earlier")
+def test_fork_in_the_main_interpreter_beside_others_is_warned_of_once(launch_once, mode):
+    server = launch_once(mode, single_child=True, config="""
+WSGIScriptAlias /forking "${scripts}/forks.py" application-group=%{GLOBAL}
+""")
+    server.script("forks.py", KILLED_FORK)
+    assert server.get("/forking").body == b"the parent answers", "alone in the process"
+    server.check()
+    assert server.get("/hello").status == 200, "another interpreter"
+    server.expect("WSGI1105", "hangs.*subprocess", count=1 if env.MPM != "prefork" else None)
+    for _ in range(3):
+        assert server.get("/forking").body == b"the parent answers"
 
 
 PROCESSES = '''
