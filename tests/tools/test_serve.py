@@ -162,7 +162,7 @@ def nobodys_checkout():
     target = top / "quetzal"
     shutil.copytree(ROOT, target, symlinks=True,
                     ignore=lambda path, names: {".git"} if Path(path) == ROOT else
-                    {"check", "serve"} if Path(path) == ROOT / "build" else set())
+                    {"check", "roots", "serve"} if Path(path) == ROOT / "build" else set())
     nobody = pwd.getpwnam("nobody")
     for path in [target, *target.rglob("*")]:
         os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)

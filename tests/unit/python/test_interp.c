@@ -12,7 +12,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int finish(void **state)
 {
     (void)state;
     wsgi_runtime_stop();
@@ -232,5 +232,5 @@ int main(void)
         cmocka_unit_test(test_leaving_a_scope_by_return_detaches),
         cmocka_unit_test(test_blocking_runs_once_however_it_is_left),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, finish);
 }
