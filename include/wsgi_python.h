@@ -41,6 +41,13 @@ unsigned wsgi_py_thread_number(const wsgi_py_t *py) WSGI_NONNULL;
 
 const wsgi_runtime_settings_t *wsgi_runtime_settings(void);
 
+/* Is this a process that the application forked, by os.fork() or else? It must not touch the
+ * request in progress. */
+bool wsgi_runtime_is_forked(void);
+
+/* Ends such a process: the exception in flight makes its status, as in a program of its own. */
+void wsgi_py_end_forked(wsgi_py_t *py, const char *script) WSGI_NONNULL WSGI_NORETURN;
+
 /* References that end with their scope. */
 
 #define WSGI_AUTO_REF __attribute__((cleanup(wsgi_py_drop), unused))
@@ -98,7 +105,8 @@ enum wsgi_script_state {
     WSGI_SCRIPT_CHANGED, /* not as loaded, and reload_in_place is false; nothing was done */
     WSGI_SCRIPT_MISSING, /* result says what and how to mend it, here and below */
     WSGI_SCRIPT_UNREADABLE,
-    WSGI_SCRIPT_FAILED /* a Python exception is set */
+    WSGI_SCRIPT_FAILED, /* a Python exception is set */
+    WSGI_SCRIPT_WAITING /* the last try failed, and the next one is yet to come: result says when */
 };
 
 typedef struct wsgi_script_query {
@@ -106,11 +114,16 @@ typedef struct wsgi_script_query {
     int64_t mtime_us;     /* as the host has seen it; 0 = it did not look */
     bool must_compare;    /* look whether the file is still the one that was loaded */
     bool reload_in_place; /* where it is not: load it again */
+    bool must_reload;     /* take it for changed */
+    /* The monotonic clock by which a script that fails has to wait, longer each time, unless its
+     * file changes; NULL = it is tried each time. */
+    int64_t (*now_us)(void);
 } wsgi_script_query_t;
 
-/* The module of a script, loaded where needed; READY gives a new reference in *module. */
+/* The module of a script, loaded where needed. A new reference in *found, else NULL: the module
+ * (READY), or the traceback of its first failure as bytes (WAITING). */
 enum wsgi_script_state wsgi_script_find(wsgi_py_t *py, const wsgi_script_query_t *query,
-                                        PyObject **module, wsgi_result_t *result) WSGI_NONNULL;
+                                        PyObject **found, wsgi_result_t *result) WSGI_NONNULL;
 
 /* Log lines from Python code. */
 

@@ -133,13 +133,14 @@ static int read_frame(wsgi_connection_t *conn, wsgi_frame_t *frame)
     }
 }
 
-/* A caller that gives up, or turns to another worker, shuts its end before it looks whether we have
- * read the request: seen here, it was not begun. */
+/* A caller that gives up, or turns to another worker, closes its end: seen here, the request was not
+ * begun. It is told as a reset where our HELLO lies there unread. */
 static bool is_withdrawn(const wsgi_connection_t *conn)
 {
     char byte;
+    ssize_t got = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-    return recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    return got == 0 || (got < 0 && errno == ECONNRESET);
 }
 
 static void prepare_exchange(wsgi_connection_t *conn, uint8_t frame_flags)

@@ -1,6 +1,7 @@
 /* daemon/connection.h — one connection from an httpd child: the request that came with it, and the
  * exchange through which the gateway answers.
- * Runs in:  worker.   Threads: one at a time, any; only `fd` is looked at by a fork handler.
+ * Runs in:  worker.   Threads: one at a time, any; a fork handler writes `fd` and `is_counted`, in the
+ *           fork.
  * Owns:     the descriptor from wsgi_connection_serve() to its return, and the buffers from init to
  *           free: they are kept from one connection to the next.
  * Memory:   malloc.   Python: none.   Blocks: wsgi_connection_serve(), as long as the application

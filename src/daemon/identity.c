@@ -19,10 +19,15 @@ static bool may_change(const settings_t *settings)
     return settings->uid >= 0;
 }
 
+static const char *reason(void)
+{
+    return errno != 0 ? strerror(errno) : "the system said yes and did not do it";
+}
+
 static int refuse(wsgi_result_t *result, const char *what, int64_t id, const char *cure)
 {
     return wsgi_fail(result, WSGI_E_IO, "cannot take %s %lld (%s): %s", what, (long long)id,
-                     errno != 0 ? strerror(errno) : "the system said yes and did not do it", cure);
+                     reason(), cure);
 }
 
 /* The groups the user database gives; for a bare #uid the group alone. NULL without memory. */
@@ -143,19 +148,19 @@ static bool enter(const char *path)
 {
     struct stat wanted, here;
 
+    errno = 0;
     return chdir(path) == 0 && stat(path, &wanted) == 0 && stat(".", &here) == 0 &&
            wanted.st_dev == here.st_dev && wanted.st_ino == here.st_ino;
 }
 
 static int enter_configured_home(const settings_t *settings, wsgi_result_t *result)
 {
-    errno = 0;
     return enter(settings->home)
                ? WSGI_OK
                : wsgi_fail(result, WSGI_E_IO,
                            "cannot enter home=%s as uid %ld (%s): create it, or give that user "
                            "the right to enter it and every directory above",
-                           settings->home, (long)geteuid(), strerror(errno));
+                           settings->home, (long)geteuid(), reason());
 }
 
 static int enter_home(const settings_t *settings, wsgi_result_t *result)
@@ -173,8 +178,7 @@ static int enter_home(const settings_t *settings, wsgi_result_t *result)
              WSGI_ID(1401) "[%s] the home directory '%s' of uid %ld cannot be entered: the working "
                            "directory is /; set home= to choose another",
              settings->name, settings->user_home, (long)geteuid());
-    return enter("/") ? WSGI_OK
-                      : wsgi_fail(result, WSGI_E_IO, "cannot enter / (%s)", strerror(errno));
+    return enter("/") ? WSGI_OK : wsgi_fail(result, WSGI_E_IO, "cannot enter / (%s)", reason());
 }
 
 /* The names of the user are corrected only where httpd's environment has them. */

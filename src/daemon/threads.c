@@ -316,8 +316,10 @@ void wsgi_threads_forget(wsgi_threads_t *threads)
 
     threads->is_forgotten = true;
     for (unsigned i = 0; i < count; i++) {
-        int fd = atomic_exchange(&threads->members[i]->connection.fd, -1);
+        wsgi_connection_t *conn = &threads->members[i]->connection;
+        int fd = atomic_exchange(&conn->fd, -1);
         wsgi_fd_close(&fd);
+        conn->is_counted = false; /* the worker counts it, in memory that is shared with us */
     }
     wsgi_fd_close(&threads->epoll_fd);
     wsgi_fd_close(&threads->wake_fd);

@@ -41,10 +41,10 @@ static char **copy_strings(char **strings)
 
 void wsgi_title_open(wsgi_title_t *title, char **argv)
 {
-    char **copy = copy_strings(environ);
+    char **copy = argv[0] != NULL ? copy_strings(environ) : NULL;
 
     *title = (wsgi_title_t){0};
-    if (copy != NULL && argv[0] != NULL) {
+    if (copy != NULL) {
         title->start = argv[0];
         title->capacity = (size_t)(adjoining_end(environ, adjoining_end(argv, argv[0])) - argv[0]);
         environ = copy;

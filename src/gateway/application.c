@@ -37,10 +37,11 @@ static void explain_missing_callable(wsgi_call_t *call, PyObject *module)
     WSGI_AUTO_REF PyObject *list = names != NULL ? join_names(names) : NULL;
     PyErr_Clear();
     const char *known = text_or(list, "");
+    bool is_handler = (request->flags & WSGI_REQUEST_HANDLER_SCRIPT) != 0;
     wsgi_call_log(call, WSGI_LOG_ERR,
-                  WSGI_ID(0089) "script '%s' has no callable '%s', only these: %s; define it or "
-                                "name another with WSGICallableObject",
-                  request->script.data, request->callable.data, *known != '\0' ? known : "(none)");
+                  WSGI_ID(0089) "script '%s' has no callable '%s', only these: %s; define it%s",
+                  request->script.data, request->callable.data, *known != '\0' ? known : "(none)",
+                  is_handler ? "" : " or name another with WSGICallableObject");
     wsgi_call_fail(call, WSGI_E_INVALID, 500);
 }
 
@@ -74,7 +75,14 @@ static PyObject *find_callable(wsgi_call_t *call, PyObject *module)
     return NULL;
 }
 
-static void explain_script(wsgi_call_t *call, enum wsgi_script_state state,
+static void explain_waiting(wsgi_call_t *call, PyObject *failure, const wsgi_result_t *result)
+{
+    wsgi_call_log(call, WSGI_LOG_ERR, WSGI_ID(1207) "%s", result->detail);
+    wsgi_pylog_text(call->py, WSGI_LOG_ERR, PyBytes_AS_STRING(failure));
+    wsgi_call_fail(call, WSGI_E_INVALID, 500);
+}
+
+static void explain_script(wsgi_call_t *call, enum wsgi_script_state state, PyObject *found,
                            const wsgi_result_t *result)
 {
     switch (state) {
@@ -89,6 +97,9 @@ static void explain_script(wsgi_call_t *call, enum wsgi_script_state state,
     case WSGI_SCRIPT_FAILED:
         wsgi_call_fail_exception(call);
         break;
+    case WSGI_SCRIPT_WAITING:
+        explain_waiting(call, found, result);
+        break;
     case WSGI_SCRIPT_CHANGED:
         call->code = WSGI_E_DECLINED;
         break;
@@ -98,7 +109,7 @@ static void explain_script(wsgi_call_t *call, enum wsgi_script_state state,
 }
 
 /* NULL where the request has been failed or declined. */
-static PyObject *find_module(wsgi_call_t *call, enum wsgi_reload_mode mode)
+static PyObject *look_for_module(wsgi_call_t *call, enum wsgi_reload_mode mode, bool must_reload)
 {
     const wsgi_request_t *request = &call->ex->request;
     const wsgi_script_query_t query = {
@@ -106,14 +117,64 @@ static PyObject *find_module(wsgi_call_t *call, enum wsgi_reload_mode mode)
         .mtime_us = request->script_mtime_us,
         .must_compare = (request->flags & WSGI_REQUEST_RELOADING) != 0,
         .reload_in_place = mode == WSGI_RELOAD_IN_PLACE,
+        .must_reload = must_reload,
+        .now_us = mode == WSGI_RELOAD_IN_PLACE ? wsgi_now_us : NULL,
     };
     wsgi_result_t result;
-    PyObject *module = NULL;
-    enum wsgi_script_state state = wsgi_script_find(call->py, &query, &module, &result);
+    PyObject *taken = NULL;
+    enum wsgi_script_state state = wsgi_script_find(call->py, &query, &taken, &result);
+    WSGI_AUTO_REF PyObject *found = taken;
     if (state != WSGI_SCRIPT_READY) {
-        explain_script(call, state, &result);
+        explain_script(call, state, found, &result);
+        return NULL;
     }
-    return module;
+    return wsgi_py_steal(&found);
+}
+
+/* Handler scripts. */
+
+static int ask_for_reload(wsgi_call_t *call, PyObject *function)
+{
+    WSGI_AUTO_REF PyObject *resource = wsgi_environ_resource(call);
+    WSGI_AUTO_REF PyObject *answer =
+        resource != NULL ? PyObject_CallOneArg(function, resource) : NULL;
+    return answer != NULL ? PyObject_IsTrue(answer) : -1;
+}
+
+/* What the function prints goes to the process's log: no verb may be called before a request is
+ * handed back. */
+static bool is_reload_required(wsgi_call_t *call, PyObject *module)
+{
+    PyObject *key_b = call->gateway->name_reload_required;
+    WSGI_AUTO_REF PyObject *function =
+        Py_XNewRef(PyDict_GetItemWithError(PyModule_GetDict(module), key_b));
+    if (function == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    wsgi_pylog_redirect(call->py, NULL);
+    int answer = ask_for_reload(call, function);
+    wsgi_pylog_redirect(call->py, &call->log);
+    if (answer < 0) {
+        wsgi_pylog_exception(call->py, call->ex->request.script.data);
+    }
+    return answer > 0;
+}
+
+static bool may_require_reload(const wsgi_request_t *request)
+{
+    const uint32_t both = WSGI_REQUEST_HANDLER_SCRIPT | WSGI_REQUEST_RELOADING;
+    return (request->flags & both) == both;
+}
+
+static PyObject *find_module(wsgi_call_t *call, enum wsgi_reload_mode mode)
+{
+    WSGI_AUTO_REF PyObject *module = look_for_module(call, mode, false);
+    if (module != NULL && may_require_reload(&call->ex->request) &&
+        is_reload_required(call, module)) {
+        return look_for_module(call, mode, true);
+    }
+    return wsgi_py_steal(&module);
 }
 
 PyObject *wsgi_application_find(wsgi_call_t *call, enum wsgi_reload_mode mode)

@@ -84,7 +84,9 @@ int wsgi_environ_prepare(wsgi_gateway_t *gateway)
     };
     gateway->environ = PyDict_New();
     gateway->our_keys = PyDict_New();
-    int code = gateway->environ != NULL && gateway->our_keys != NULL ? 0 : -1;
+    int code = gateway->environ != NULL && gateway->our_keys != NULL
+                   ? PyDict_SetItem(gateway->our_keys, gateway->name_request_rec, Py_None)
+                   : -1;
     for (unsigned key = 0; key < WSGI_KEY_COUNT && code == 0; key++) {
         code = add_typed(gateway, key, texts[key]);
     }
@@ -371,6 +373,27 @@ static int put_daemon_times(wsgi_call_t *call, PyObject *dict)
            put_time(call, dict, WSGI_KEY_DAEMON_START, call->daemon_start_us);
 }
 
+static int put_native(wsgi_call_t *call, PyObject *dict)
+{
+    const wsgi_exchange_t *ex = call->ex;
+    if ((ex->request.flags & WSGI_REQUEST_PASS_NATIVE) == 0 || ex->native == NULL) {
+        return 0;
+    }
+    return put(dict, call->gateway->name_request_rec, PyCapsule_New(ex->native, NULL, NULL));
+}
+
+PyObject *wsgi_environ_resource(wsgi_call_t *call)
+{
+    const wsgi_request_t *request = &call->ex->request;
+    for (size_t i = request->var_count; i > 0; i--) {
+        const wsgi_var_t *var = &request->vars[i - 1];
+        if (number_of(var) == WSGI_META_SCRIPT_FILENAME) {
+            return meta_value(WSGI_META_SCRIPT_FILENAME, var->value);
+        }
+    }
+    return wsgi_py_text("", 0);
+}
+
 PyObject *wsgi_environ_new(wsgi_call_t *call)
 {
     wsgi_numbers_t settled = {0};
@@ -381,7 +404,8 @@ PyObject *wsgi_environ_new(wsgi_call_t *call)
     }
     WSGI_AUTO_REF PyObject *dict = PyDict_Copy(call->kit->environ);
     if (dict == NULL || put_unsettled(call, dict, &settled, first) != 0 ||
-        put_times(call, dict) != 0 || put_daemon_times(call, dict) != 0) {
+        put_times(call, dict) != 0 || put_daemon_times(call, dict) != 0 ||
+        put_native(call, dict) != 0) {
         return NULL;
     }
     return wsgi_py_steal(&dict);

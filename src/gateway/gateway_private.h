@@ -52,7 +52,7 @@ typedef struct wsgi_gateway {
     PyObject *typed_keys[WSGI_KEY_COUNT]; /* interned */
     PyObject *meta_keys[WSGI_META_COUNT]; /* interned, by WSGI_META_* */
     PyObject *our_keys;                   /* those that SetEnv and the like may not forge */
-    PyObject *name_close, *name_tell;
+    PyObject *name_close, *name_tell, *name_reload_required, *name_request_rec;
 } wsgi_gateway_t;
 
 typedef struct wsgi_call wsgi_call_t;
@@ -144,6 +144,8 @@ void wsgi_call_log_detached(wsgi_call_t *call, int level, const char *text);
 /* Remembers how the request ends: with `status` where nothing went out, with a visible truncation
  * where something did, or where status is 0. */
 void wsgi_call_fail(wsgi_call_t *call, int code, unsigned status);
+/* Ends a process that the application forked, where it comes back out of the application. */
+void wsgi_call_leave_to_parent(const wsgi_call_t *call);
 /* The same, with 500, for the Python exception in flight, which is logged and cleared. */
 void wsgi_call_fail_exception(wsgi_call_t *call);
 
@@ -163,6 +165,8 @@ void wsgi_kit_close(wsgi_call_t *call);
 int wsgi_environ_prepare(wsgi_gateway_t *gateway);
 PyObject *wsgi_environ_template(wsgi_call_t *call);
 PyObject *wsgi_environ_new(wsgi_call_t *call);
+/* The file that a handler script is to handle: SCRIPT_FILENAME. */
+PyObject *wsgi_environ_resource(wsgi_call_t *call);
 /* Settles the name of the callable in the template: borrowed from it. */
 PyObject *wsgi_environ_callable_b(wsgi_call_t *call);
 

@@ -76,11 +76,13 @@ static void conclude(wsgi_call_t *call)
 
 static void send_result(wsgi_call_t *call, PyObject *result)
 {
+    wsgi_call_leave_to_parent(call);
     int code = wsgi_response_iterate(call, result);
     if (code < 0) {
         wsgi_call_fail_exception(call);
     }
     wsgi_response_close(call, result);
+    wsgi_call_leave_to_parent(call);
     if (code == 0) {
         conclude(call);
     }
@@ -116,6 +118,7 @@ static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
     call->gateway = wsgi_py_component(call->py, &wsgi_gateway_component);
     if (call->gateway != NULL && wsgi_kit_open(call) == 0) {
         run_application(call, mode);
+        wsgi_call_leave_to_parent(call);
         wsgi_kit_close(call);
     }
     else {

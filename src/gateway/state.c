@@ -25,7 +25,12 @@ static int make_names(wsgi_gateway_t *gateway)
 {
     gateway->name_close = PyUnicode_InternFromString("close");
     gateway->name_tell = PyUnicode_InternFromString("tell");
-    return gateway->name_close != NULL && gateway->name_tell != NULL ? 0 : -1;
+    gateway->name_reload_required = PyUnicode_InternFromString("reload_required");
+    gateway->name_request_rec = PyUnicode_InternFromString("apache.request_rec");
+    return gateway->name_close != NULL && gateway->name_tell != NULL &&
+                   gateway->name_reload_required != NULL && gateway->name_request_rec != NULL
+               ? 0
+               : -1;
 }
 
 static void clear_all(PyObject **objects, size_t count)
@@ -45,6 +50,8 @@ static void tear_down(wsgi_py_t *py, void *state)
     clear_all(gateway->meta_keys, WSGI_META_COUNT);
     Py_CLEAR(gateway->name_close);
     Py_CLEAR(gateway->name_tell);
+    Py_CLEAR(gateway->name_reload_required);
+    Py_CLEAR(gateway->name_request_rec);
     Py_CLEAR(gateway->input_type);
     Py_CLEAR(gateway->start_response_type);
     Py_CLEAR(gateway->file_wrapper_type);

@@ -32,6 +32,17 @@ wsgi_thread_t *wsgi_thread_self(void)
     return the_thread = thread;
 }
 
+void wsgi_thread_forget_request(void)
+{
+    wsgi_thread_t *thread = the_thread;
+    if (thread != NULL) {
+        thread->log = NULL;
+        for (int i = 0; i < WSGI_STREAM_COUNT; i++) {
+            thread->partials[i].len = 0;
+        }
+    }
+}
+
 static bool make_room(wsgi_thread_t *thread, unsigned index)
 {
     if (index < thread->attachment_count) {
@@ -296,10 +307,17 @@ void wsgi_attach_release(wsgi_py_t *home)
     (void)PyEval_SaveThread();
 }
 
+/* Without any GIL there is none to be had of one's own. */
+static bool wants_own_gil(const wsgi_runtime_settings_t *settings)
+{
+    bool is_free = settings->free_threading && !COMPAT_HAS_GIL;
+    return settings->per_interpreter_gil && COMPAT_HAS_OWN_GIL && !is_free;
+}
+
 int wsgi_attach_spawn(wsgi_interp_t *interp, wsgi_result_t *result)
 {
     const char *why = NULL;
-    PyThreadState *state = compat_new_interpreter(&why);
+    PyThreadState *state = compat_new_interpreter(wants_own_gil(wsgi_runtime_settings()), &why);
     if (state == NULL) {
         return wsgi_fail(result, WSGI_E_IO,
                          "interpreter \"%s\" cannot be made (%s); use "

@@ -106,20 +106,36 @@ static inline bool compat_is_unshared(PyObject *object)
 #define COMPAT_HAS_GIL 1
 #endif
 
-/* A new legacy interpreter, its first thread state current; NULL with a phrase in *why. Before 3.12
- * there is no call that does not end the process when it fails. */
+/* Can a sub-interpreter have a GIL of its own? */
+#define COMPAT_HAS_OWN_GIL (PY_VERSION_HEX >= 0x030C0000)
+
+/* A free-threaded build runs without its GIL unless told to use it; extensions that do not declare
+ * themselves bring it back, with a warning. */
+static inline void compat_choose_gil(PyConfig *config, bool is_free)
+{
+#ifdef Py_GIL_DISABLED
+    config->enable_gil = is_free ? config->enable_gil : 1;
+#else
+    (void)config;
+    (void)is_free;
+#endif
+}
+
+/* A new interpreter, its first thread state current; NULL with a phrase in *why. With a GIL of its
+ * own it is isolated as CPython asks for, else it is a legacy one. Before 3.12 there is neither a
+ * GIL of its own nor a call that does not end the process when it fails. */
 #if PY_VERSION_HEX >= 0x030C0000
 
-static inline PyThreadState *compat_new_interpreter(const char **why)
+static inline PyThreadState *compat_new_interpreter(bool has_own_gil, const char **why)
 {
     const PyInterpreterConfig config = {
-        .use_main_obmalloc = 1,
-        .allow_fork = 1,
-        .allow_exec = 1,
+        .use_main_obmalloc = !has_own_gil,
+        .allow_fork = !has_own_gil,
+        .allow_exec = !has_own_gil,
         .allow_threads = 1,
-        .allow_daemon_threads = 1,
-        .check_multi_interp_extensions = !COMPAT_HAS_GIL,
-        .gil = PyInterpreterConfig_SHARED_GIL,
+        .allow_daemon_threads = !has_own_gil,
+        .check_multi_interp_extensions = has_own_gil || !COMPAT_HAS_GIL,
+        .gil = has_own_gil ? PyInterpreterConfig_OWN_GIL : PyInterpreterConfig_SHARED_GIL,
     };
     PyThreadState *state = NULL;
     PyStatus status = Py_NewInterpreterFromConfig(&state, &config);
@@ -129,8 +145,9 @@ static inline PyThreadState *compat_new_interpreter(const char **why)
 
 #else
 
-static inline PyThreadState *compat_new_interpreter(const char **why)
+static inline PyThreadState *compat_new_interpreter(bool has_own_gil, const char **why)
 {
+    (void)has_own_gil;
     *why = "Py_NewInterpreter() refused";
     return Py_NewInterpreter();
 }

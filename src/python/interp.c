@@ -58,11 +58,33 @@ static int import_threading(wsgi_py_t *py)
     return threading != NULL ? 0 : -1;
 }
 
+/* Python itself does so in the main interpreter only. */
+static int load_codecs(wsgi_py_t *py)
+{
+    (void)py;
+    WSGI_AUTO_REF PyObject *encoder = PyCodec_Encoder("ascii");
+    return encoder != NULL ? 0 : -1;
+}
+
+static int set_switch_interval(wsgi_py_t *py)
+{
+    (void)py;
+    int64_t interval_us = wsgi_runtime_settings()->switch_interval_us;
+    if (interval_us <= 0) {
+        return 0;
+    }
+    WSGI_AUTO_REF PyObject *sys = PyImport_ImportModule("sys");
+    WSGI_AUTO_REF PyObject *done =
+        sys != NULL ? PyObject_CallMethod(sys, "setswitchinterval", "d", (double)interval_us / 1e6)
+                    : NULL;
+    return done != NULL ? 0 : -1;
+}
+
 int wsgi_interp_set_up(wsgi_py_t *py)
 {
-    static int (*const steps[])(wsgi_py_t *) = {import_threading, wsgi_modules_add,
-                                                wsgi_streams_install, wsgi_signals_restrict,
-                                                wsgi_path_arrange};
+    static int (*const steps[])(wsgi_py_t *) = {
+        import_threading,     load_codecs,           set_switch_interval,   wsgi_modules_add,
+        wsgi_streams_install, wsgi_streams_restrict, wsgi_signals_restrict, wsgi_path_arrange};
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
         if (steps[i](py) != 0) {
             return -1;
@@ -131,13 +153,32 @@ static void set_state(wsgi_interp_t *interp, enum wsgi_interp_state state)
     pthread_mutex_unlock(&wsgi_the_runtime.lock);
 }
 
-/* The entry, in state CREATING for the one caller that has to build it. NULL without memory. */
-static wsgi_interp_t *claim(const char *name, uint64_t hash, bool *is_mine)
+/* Entries are counted, not interpreters: a name that could not be given one keeps its place. */
+static wsgi_interp_t *add_locked(const char *name, bool is_open_name, wsgi_result_t *result)
+{
+    if (is_open_name && wsgi_the_runtime.open_count == WSGI_INTERP_OPEN_MAX) {
+        wsgi_fail(result, WSGI_E_REFUSED,
+                  "clients have chosen %u names of interpreters, and no more are made for them; "
+                  "let WSGIApplicationGroup name a fixed group, or let httpd refuse unknown hosts",
+                  WSGI_INTERP_OPEN_MAX);
+        return NULL;
+    }
+    wsgi_interp_t *interp = wsgi_interp_add_locked(name);
+    if (interp == NULL) {
+        wsgi_fail(result, WSGI_E_NOMEM, "interpreter \"%s\" cannot be made: out of memory", name);
+    }
+    wsgi_the_runtime.open_count += interp != NULL && is_open_name;
+    return interp;
+}
+
+/* The entry, in state CREATING for the one caller that has to build it. NULL where there is none. */
+static wsgi_interp_t *claim(const char *name, bool is_open_name, bool *is_mine,
+                            wsgi_result_t *result)
 {
     pthread_mutex_lock(&wsgi_the_runtime.lock);
-    wsgi_interp_t *interp = look_up(name, hash);
+    wsgi_interp_t *interp = look_up(name, wsgi_name_hash(name, strlen(name)));
     if (interp == NULL) {
-        interp = wsgi_interp_add_locked(name);
+        interp = add_locked(name, is_open_name, result);
     }
     while (interp != NULL && atomic_load(&interp->state) == WSGI_INTERP_CREATING) {
         pthread_cond_wait(&wsgi_the_runtime.changed, &wsgi_the_runtime.lock);
@@ -150,15 +191,11 @@ static wsgi_interp_t *claim(const char *name, uint64_t hash, bool *is_mine)
     return interp;
 }
 
-static wsgi_interp_t *create(const char *name, uint64_t hash, wsgi_result_t *result)
+static wsgi_interp_t *create(const char *name, bool is_open_name, wsgi_result_t *result)
 {
     bool is_mine;
-    wsgi_interp_t *interp = claim(name, hash, &is_mine);
-    if (interp == NULL) {
-        wsgi_fail(result, WSGI_E_NOMEM, "interpreter \"%s\" cannot be made: out of memory", name);
-        return NULL;
-    }
-    if (!is_mine) {
+    wsgi_interp_t *interp = claim(name, is_open_name, &is_mine, result);
+    if (interp == NULL || !is_mine) {
         return interp;
     }
     bool is_built = build(interp, result) == WSGI_OK;
@@ -168,20 +205,18 @@ static wsgi_interp_t *create(const char *name, uint64_t hash, wsgi_result_t *res
 
 wsgi_interp_t *wsgi_interp_find(const char *name, bool is_open_name, wsgi_result_t *result)
 {
-    (void)is_open_name;
     if (!wsgi_runtime_is_started()) {
         wsgi_fail(result, WSGI_E_REFUSED,
                   "Python has not started in this process; the log tells "
                   "why, where it should have");
         return NULL;
     }
-    uint64_t hash = wsgi_name_hash(name, strlen(name));
-    wsgi_interp_t *interp = look_up(name, hash);
+    wsgi_interp_t *interp = look_up(name, wsgi_name_hash(name, strlen(name)));
     if (interp != NULL &&
         atomic_load_explicit(&interp->state, memory_order_acquire) == WSGI_INTERP_READY) {
         return interp;
     }
-    return create(name, hash, result);
+    return create(name, is_open_name, result);
 }
 
 /* Components. */

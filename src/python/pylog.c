@@ -105,6 +105,11 @@ static PyObject *format_exception(const char *function, PyObject *exception)
     return bytes;
 }
 
+PyObject *wsgi_pylog_format(PyObject *exception)
+{
+    return format_exception("format_exception", exception);
+}
+
 static void log_header(wsgi_py_t *py, const char *format, const char *script)
 {
     char *header;
@@ -128,11 +133,12 @@ void wsgi_pylog_exception(wsgi_py_t *py, const char *script)
         return;
     }
     log_header(py, WSGI_ID(0174) "exception raised by script '%s':", script);
-    WSGI_AUTO_REF PyObject *text = format_exception("format_exception", exception);
+    WSGI_AUTO_REF PyObject *text = wsgi_pylog_format(exception);
     if (text != NULL) {
         wsgi_pylog_text(py, WSGI_LOG_ERR, PyBytes_AS_STRING(text));
     }
     PyErr_Clear();
+    wsgi_refusal_explain(py, exception);
 }
 
 int wsgi_pylog_to_result(wsgi_result_t *result, const char *prefix)

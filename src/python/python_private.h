@@ -69,13 +69,14 @@ struct wsgi_interp {
 typedef struct wsgi_runtime {
     wsgi_runtime_settings_t settings; /* immutable after the start */
     atomic_bool is_started, is_stopping;
-    pid_t pid;                /* of the process that started Python */
+    atomic_bool is_forked;    /* a child that the application forked: not the server's process */
     pthread_key_t thread_key; /* only for its destructor */
     _Atomic unsigned thread_count;
 
     pthread_mutex_t lock;   /* a leaf: held for a few instructions, never while attaching */
     pthread_cond_t changed; /* an interpreter left CREATING */
     unsigned interp_count;  /* guarded by lock */
+    unsigned open_count;    /* of them, for names that clients chose; guarded by lock */
     wsgi_interp_t *newest;  /* guarded by lock */
     _Atomic(wsgi_interp_t *) interps[WSGI_INTERP_BUCKETS]; /* written under lock */
 
@@ -96,6 +97,16 @@ static inline uint64_t wsgi_name_hash(const char *name, size_t len)
     return hash;
 }
 
+/* fork.c — tells processes that the application forks from the one that started Python. WSGI_OK or
+ * WSGI_E_NOMEM. */
+int wsgi_fork_watch(void);
+
+/* refusal.c — one line where an exception says that an extension wants the main interpreter. */
+void wsgi_refusal_explain(wsgi_py_t *py, PyObject *exception);
+
+/* config.c — starts Python as the settings say. */
+PyStatus wsgi_python_initialize(const wsgi_runtime_settings_t *settings);
+
 /* interp.c — an interpreter without Python inside, in the registry. NULL without memory. */
 wsgi_interp_t *wsgi_interp_add_locked(const char *name);
 /* Prepares what code expects to find: modules, streams, path. -1 with an exception set. */
@@ -109,12 +120,27 @@ int wsgi_modules_add(wsgi_py_t *py);
 int wsgi_path_arrange(wsgi_py_t *py);
 int wsgi_streams_install(wsgi_py_t *py);
 int wsgi_signals_restrict(wsgi_py_t *py);
+int wsgi_streams_restrict(wsgi_py_t *py);
+
+/* tries.c — the tries of a script that fails. */
+typedef struct wsgi_tries {
+    PyObject *failure; /* the first one's traceback, as bytes; NULL = the last try did not fail */
+    unsigned count;    /* that failed in sequence */
+    int64_t next_us;   /* when the next one may be */
+} wsgi_tries_t;
+void wsgi_tries_clear(wsgi_tries_t *tries);
+/* A try failed by the exception in flight, which stays so. */
+void wsgi_tries_note(wsgi_tries_t *tries, int64_t now_us);
+/* How long the next try has to wait; 0 = it may be now. */
+int64_t wsgi_tries_wait_us(const wsgi_tries_t *tries, int64_t now_us);
 
 /* script.c — forgets the loaded scripts of an interpreter that ends. */
 void wsgi_scripts_free(wsgi_py_t *py);
 
 /* pylog.c — one line to the calling thread's target, detached. */
 void wsgi_pylog_line(int level, const char *text);
+/* Its traceback as bytes; NULL with an exception set. */
+PyObject *wsgi_pylog_format(PyObject *exception);
 /* Puts the exception in flight into *result, after a prefix, and clears it. Returns the code. */
 int wsgi_pylog_to_result(wsgi_result_t *result, const char *prefix);
 

@@ -5,10 +5,7 @@
 #include "compat.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #define TEXT(token)  TEXT_(token)
 #define TEXT_(token) #token
@@ -33,90 +30,6 @@ const wsgi_runtime_settings_t *wsgi_runtime_settings(void)
 bool wsgi_runtime_is_started(void)
 {
     return atomic_load(&wsgi_the_runtime.is_started);
-}
-
-/* Has somebody chosen a locale? Else text is UTF-8: httpd runs in C as a rule. */
-static bool has_locale(void)
-{
-    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        const char *value = getenv(names[i]);
-        if (value != NULL && *value != '\0') {
-            return strcmp(value, "C") != 0 && strcmp(value, "POSIX") != 0;
-        }
-    }
-    return false;
-}
-
-static PyStatus set_bytes(PyConfig *config, wchar_t **member, const char *value)
-{
-    return *value != '\0' ? PyConfig_SetBytesString(config, member, value) : PyStatus_Ok();
-}
-
-/* The steps of the start, in order; the first that fails ends it. */
-
-static PyStatus pre_initialize(PyConfig *config, const wsgi_runtime_settings_t *settings)
-{
-    (void)config;
-    (void)settings;
-    PyPreConfig pre;
-    PyPreConfig_InitPythonConfig(&pre);
-    pre.parse_argv = 0;
-    pre.coerce_c_locale = 0; /* would change the environment of the whole server */
-    pre.configure_locale = has_locale();
-    pre.utf8_mode = !has_locale();
-    return Py_PreInitialize(&pre);
-}
-
-static PyStatus fill_config(PyConfig *config, const wsgi_runtime_settings_t *settings)
-{
-    (void)settings;
-    char *argv[] = {"mod_wsgi"};
-    PyConfig_InitPythonConfig(config);
-    config->parse_argv = 0;
-    config->install_signal_handlers = 0;
-    config->configure_c_stdio = 0;
-    config->pathconfig_warnings = 0;
-    return PyConfig_SetBytesArgv(config, 1, argv);
-}
-
-/* A virtual environment is found from its interpreter's name, as if that ran; any other
- * installation is a home. */
-static PyStatus choose_home(PyConfig *config, const wsgi_runtime_settings_t *settings)
-{
-    const char *home = settings->python_home;
-    if (*home == '\0') {
-        return set_bytes(config, &config->executable, WSGI_PYTHON_EXECUTABLE);
-    }
-    if (!wsgi_home_is_virtual(home)) {
-        return set_bytes(config, &config->home, home);
-    }
-    char *executable;
-    if (asprintf(&executable, "%s/bin/python", home) < 0) {
-        return PyStatus_NoMemory();
-    }
-    PyStatus status = set_bytes(config, &config->executable, executable);
-    free(executable);
-    return status;
-}
-
-static PyStatus initialize(PyConfig *config, const wsgi_runtime_settings_t *settings)
-{
-    (void)settings;
-    return Py_InitializeFromConfig(config);
-}
-
-static PyStatus start_python(const wsgi_runtime_settings_t *settings)
-{
-    static PyStatus (*const steps[])(PyConfig *, const wsgi_runtime_settings_t *) = {
-        pre_initialize, fill_config, choose_home, initialize};
-    PyConfig config = {0};
-    PyStatus status = PyStatus_Ok();
-    for (size_t i = 0; i < sizeof(steps) / sizeof(*steps) && !PyStatus_Exception(status); i++) {
-        status = steps[i](&config, settings);
-    }
-    PyConfig_Clear(&config);
-    return status;
 }
 
 static int explain(const PyStatus *status, const char *home, wsgi_result_t *result)
@@ -151,11 +64,35 @@ static int start_and_set_up(const wsgi_runtime_settings_t *settings, wsgi_interp
 {
     struct sigaction interrupt;
     sigaction(SIGINT, NULL, &interrupt);
-    PyStatus status = start_python(settings);
+    PyStatus status = wsgi_python_initialize(settings);
     int code = PyStatus_Exception(status) ? explain(&status, settings->python_home, result)
                                           : set_up_main(interp, result);
     sigaction(SIGINT, &interrupt, NULL);
     return code;
+}
+
+static void warn_of_what_has_no_effect(const wsgi_runtime_settings_t *settings)
+{
+    if (settings->per_interpreter_gil && !COMPAT_HAS_OWN_GIL) {
+        wsgi_log(WSGI_LOG_WARNING,
+                 WSGI_ID(1101) "WSGIPerInterpreterGIL has no effect: in Python " VERSION
+                               " all interpreters share one GIL; use Python 3.12 or later, or more "
+                               "processes");
+    }
+    if (settings->free_threading && COMPAT_HAS_GIL) {
+        wsgi_log(WSGI_LOG_WARNING,
+                 WSGI_ID(1102) "WSGIFreeThreading has no effect: this Python " VERSION
+                               " cannot run without a GIL; use a free-threaded build, or more "
+                               "processes");
+    }
+}
+
+/* Interpreters copy the process's environment into os.environ as they are made. */
+static void set_egg_cache(const char *directory)
+{
+    if (*directory != '\0') {
+        setenv("PYTHON_EGG_CACHE", directory, 1);
+    }
 }
 
 int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *result)
@@ -167,11 +104,12 @@ int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *r
         }
     }
     wsgi_the_runtime.settings = *settings;
-    wsgi_the_runtime.pid = getpid();
     wsgi_interp_t *interp = wsgi_interp_add_locked("");
-    if (interp == NULL || wsgi_attach_start() != WSGI_OK) {
+    if (interp == NULL || wsgi_attach_start() != WSGI_OK || wsgi_fork_watch() != WSGI_OK) {
         return wsgi_fail(result, WSGI_E_NOMEM, "Python cannot start: out of memory");
     }
+    warn_of_what_has_no_effect(settings);
+    set_egg_cache(settings->python_eggs);
     int code = start_and_set_up(settings, interp, result);
     atomic_store(&wsgi_the_runtime.is_started, code == WSGI_OK);
     return code;
@@ -179,10 +117,15 @@ int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *r
 
 void wsgi_runtime_stop(void)
 {
-    if (!wsgi_runtime_is_started() || atomic_load(&wsgi_the_runtime.is_stopping)) {
+    if (!wsgi_runtime_is_started() || wsgi_runtime_is_forked() ||
+        atomic_load(&wsgi_the_runtime.is_stopping)) {
         return;
     }
     wsgi_attach_refuse();
+    if (wsgi_runtime_settings()->abandon_interpreters) {
+        wsgi_log(WSGI_LOG_INFO, "Python is left to the process's exit");
+        return;
+    }
     bool is_finalised = wsgi_interps_end();
     wsgi_log(WSGI_LOG_INFO, "Python has ended%s",
              is_finalised ? "" : ", with threads of the application left to the process's exit");

@@ -5,6 +5,7 @@
 
 #include "compat.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@ struct wsgi_script {
     wsgi_script_t *next;
     uint64_t hash;
     int64_t mtime_us;
-    PyObject *module; /* NULL: the last try failed */
+    PyObject *module;   /* NULL: the last try failed */
+    wsgi_tries_t tries; /* meanwhile */
     size_t len;
     char path[];
 };
@@ -72,6 +74,7 @@ void wsgi_scripts_free(wsgi_py_t *py)
             wsgi_script_t *script = py->interp->scripts[i];
             py->interp->scripts[i] = script->next;
             Py_XDECREF(script->module);
+            wsgi_tries_clear(&script->tries);
             free(script);
         }
     }
@@ -79,9 +82,9 @@ void wsgi_scripts_free(wsgi_py_t *py)
 
 /* Is the file another one than at load time? The host's look is enough where it agrees. Where it
  * does not, it may have looked before a change that we loaded already: look again. */
-static bool has_changed(wsgi_py_t *py, int64_t loaded_mtime_us, const wsgi_script_query_t *query)
+static bool differs(wsgi_py_t *py, const wsgi_script_t *script, const wsgi_script_query_t *query)
 {
-    if (!query->must_compare || query->mtime_us == loaded_mtime_us) {
+    if (query->mtime_us == script->mtime_us) {
         return false;
     }
     struct stat info;
@@ -89,7 +92,13 @@ static bool has_changed(wsgi_py_t *py, int64_t loaded_mtime_us, const wsgi_scrip
     WSGI_PY_BLOCKING(py) {
         failed = stat(query->path.data, &info);
     }
-    return failed != 0 || mtime_of(&info) != loaded_mtime_us;
+    return failed != 0 || mtime_of(&info) != script->mtime_us;
+}
+
+static bool has_changed(wsgi_py_t *py, const wsgi_script_t *script,
+                        const wsgi_script_query_t *query)
+{
+    return query->must_reload || (query->must_compare && differs(py, script, query));
 }
 
 /* Reading. */
@@ -175,9 +184,27 @@ static PyObject *md5_of(wsgi_bytes_t path)
     return hash != NULL ? PyObject_CallMethod(hash, "hexdigest", NULL) : NULL;
 }
 
+/* Two spellings of a path are one module where letter case makes no difference. */
+static PyObject *digest_of(wsgi_bytes_t path)
+{
+    if (!wsgi_the_runtime.settings.is_case_blind) {
+        return md5_of(path);
+    }
+    char *copy = malloc(path.len + 1);
+    if (copy == NULL) {
+        return PyErr_NoMemory();
+    }
+    for (size_t i = 0; i < path.len; i++) {
+        copy[i] = (char)tolower((unsigned char)path.data[i]);
+    }
+    PyObject *digest = md5_of((wsgi_bytes_t){copy, path.len});
+    free(copy);
+    return digest;
+}
+
 static PyObject *module_name(wsgi_bytes_t path)
 {
-    WSGI_AUTO_REF PyObject *digest = md5_of(path);
+    WSGI_AUTO_REF PyObject *digest = digest_of(path);
     return digest != NULL ? PyUnicode_FromFormat("_mod_wsgi_%U", digest) : NULL;
 }
 
@@ -223,29 +250,74 @@ static PyObject *execute(wsgi_bytes_t path, const source_t *source)
     return wsgi_py_steal(&module);
 }
 
-static enum wsgi_script_state load(wsgi_py_t *py, wsgi_script_t *script, wsgi_result_t *result)
+/* What failed before says nothing of another file. */
+static void run(wsgi_script_t *script, const source_t *source, const wsgi_script_query_t *query)
+{
+    if (source->mtime_us != script->mtime_us) {
+        wsgi_tries_clear(&script->tries);
+    }
+    script->mtime_us = source->mtime_us;
+    script->module = execute((wsgi_bytes_t){script->path, script->len}, source);
+    if (script->module != NULL) {
+        wsgi_tries_clear(&script->tries);
+    }
+    else if (query->now_us != NULL) {
+        wsgi_tries_note(&script->tries, query->now_us());
+    }
+}
+
+static enum wsgi_script_state load(wsgi_py_t *py, wsgi_script_t *script,
+                                   const wsgi_script_query_t *query, wsgi_result_t *result)
 {
     source_t source = {0};
     WSGI_PY_BLOCKING(py) {
         read_source(script->path, &source);
     }
-    Py_CLEAR(script->module);
     enum wsgi_script_state state = WSGI_SCRIPT_READY;
     if (source.error != 0) {
+        wsgi_tries_clear(&script->tries);
         state = explain(script->path, source.error, result);
     }
     else {
-        script->module = execute((wsgi_bytes_t){script->path, script->len}, &source);
-        script->mtime_us = source.mtime_us;
+        run(script, &source, query);
         state = script->module != NULL ? WSGI_SCRIPT_READY : WSGI_SCRIPT_FAILED;
     }
     free(source.text.data);
     return state;
 }
 
+/* Is it too early to try a script that failed? */
+static bool must_wait(wsgi_py_t *py, const wsgi_script_t *script, const wsgi_script_query_t *query,
+                      wsgi_result_t *result)
+{
+    int64_t wait_us =
+        query->now_us != NULL ? wsgi_tries_wait_us(&script->tries, query->now_us()) : 0;
+    if (wait_us == 0 || differs(py, script, query)) {
+        return false;
+    }
+    wsgi_fail(result, WSGI_E_AGAIN,
+              "next try in %lld s, or once the file has changed: script '%s' could not be loaded, "
+              "and is not run for each request; its first failure was:",
+              (long long)((wait_us + 999999) / 1000000), script->path);
+    return true;
+}
+
+static enum wsgi_script_state load_or_wait(wsgi_py_t *py, wsgi_script_t *script,
+                                           const wsgi_script_query_t *query, PyObject **found,
+                                           wsgi_result_t *result)
+{
+    if (must_wait(py, script, query, result)) {
+        *found = Py_NewRef(script->tries.failure);
+        return WSGI_SCRIPT_WAITING;
+    }
+    enum wsgi_script_state state = load(py, script, query, result);
+    *found = Py_XNewRef(script->module);
+    return state;
+}
+
 /* The lock is held: another thread may have loaded meanwhile, so look again. */
 static enum wsgi_script_state find_locked(wsgi_py_t *py, const wsgi_script_query_t *query,
-                                          PyObject **module, wsgi_result_t *result)
+                                          PyObject **found, wsgi_result_t *result)
 {
     wsgi_script_t *script =
         look_up_or_add(py, query->path, wsgi_name_hash(query->path.data, query->path.len));
@@ -253,19 +325,18 @@ static enum wsgi_script_state find_locked(wsgi_py_t *py, const wsgi_script_query
         PyErr_NoMemory();
         return WSGI_SCRIPT_FAILED;
     }
-    if (script->module != NULL && has_changed(py, script->mtime_us, query)) {
+    if (script->module != NULL && has_changed(py, script, query)) {
         if (!query->reload_in_place) {
             return WSGI_SCRIPT_CHANGED;
         }
         wsgi_log(WSGI_LOG_INFO, "script '%s' has changed and is loaded again", script->path);
         Py_CLEAR(script->module);
     }
-    enum wsgi_script_state state =
-        script->module != NULL ? WSGI_SCRIPT_READY : load(py, script, result);
-    if (state == WSGI_SCRIPT_READY) {
-        *module = Py_NewRef(script->module);
+    if (script->module == NULL) {
+        return load_or_wait(py, script, query, found, result);
     }
-    return state;
+    *found = Py_NewRef(script->module);
+    return WSGI_SCRIPT_READY;
 }
 
 /* The way of nearly every request: loaded, unchanged, no lock. */
@@ -276,7 +347,7 @@ static PyObject *find_loaded(wsgi_py_t *py, const wsgi_script_query_t *query)
     }
     const wsgi_script_t *script =
         look_up(py, query->path, wsgi_name_hash(query->path.data, query->path.len));
-    if (script == NULL || script->module == NULL ||
+    if (script == NULL || script->module == NULL || query->must_reload ||
         (query->must_compare && query->mtime_us != script->mtime_us)) {
         return NULL;
     }
@@ -284,16 +355,16 @@ static PyObject *find_loaded(wsgi_py_t *py, const wsgi_script_query_t *query)
 }
 
 enum wsgi_script_state wsgi_script_find(wsgi_py_t *py, const wsgi_script_query_t *query,
-                                        PyObject **module, wsgi_result_t *result)
+                                        PyObject **found, wsgi_result_t *result)
 {
-    *module = find_loaded(py, query);
-    if (*module != NULL) {
+    *found = find_loaded(py, query);
+    if (*found != NULL) {
         return WSGI_SCRIPT_READY;
     }
     WSGI_PY_BLOCKING(py) {
         pthread_mutex_lock(&wsgi_the_runtime.load_lock);
     }
-    enum wsgi_script_state state = find_locked(py, query, module, result);
+    enum wsgi_script_state state = find_locked(py, query, found, result);
     pthread_mutex_unlock(&wsgi_the_runtime.load_lock);
     return state;
 }

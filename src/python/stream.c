@@ -168,10 +168,16 @@ static PyObject *sink_write(PyObject *self, PyObject *data)
     return code == 0 ? PyLong_FromSsize_t(len) : NULL;
 }
 
+/* Without a target there is nothing to flush, nor a reason to complain: a stream that was kept
+ * flushes once more as it is deleted, and from 3.13 on an exception there would be logged. */
 static PyObject *sink_flush(PyObject *self, PyObject *unused)
 {
     (void)unused;
     wsgi_pylogsink_t *sink = (wsgi_pylogsink_t *)self;
+    bool is_out_of_use = sink->stream == OWN_LINES && sink->target == NULL;
+    if (is_out_of_use && !sink->is_closed) {
+        Py_RETURN_NONE;
+    }
     if (!is_usable(sink)) {
         return NULL;
     }
@@ -344,6 +350,7 @@ int wsgi_streams_install(wsgi_py_t *py)
     if (interp->buffer_name == NULL || interp->text_stream == NULL || interp->sink_type == NULL) {
         return -1;
     }
-    return install(py, "stdout", "<stdout>", WSGI_STREAM_STDOUT) ||
+    bool has_terminal = wsgi_runtime_settings()->is_interactive;
+    return (!has_terminal && install(py, "stdout", "<stdout>", WSGI_STREAM_STDOUT) != 0) ||
            install(py, "stderr", "<stderr>", WSGI_STREAM_STDERR);
 }

@@ -58,6 +58,7 @@ static void test_keys_and_types(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: ENV-https */
 static void test_https(void **state)
 {
     fake_exchange_t fake;
@@ -69,6 +70,7 @@ static void test_https(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: ENV-latin1 */
 static void test_bytes_become_latin1_characters(void **state)
 {
     fake_exchange_t fake;
@@ -80,6 +82,7 @@ static void test_bytes_become_latin1_characters(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: ENV-paths */
 static void test_file_names_are_decoded_as_such(void **state)
 {
     fake_exchange_t fake;
@@ -118,6 +121,7 @@ static void test_daemon_times(void **state)
 }
 
 /* What one request had must not show in the next one of the thread, whatever was remembered. */
+/* compat: ENV-fresh */
 static void test_nothing_is_left_of_the_request_before(void **state)
 {
     fake_exchange_t fake;
@@ -171,6 +175,7 @@ static void test_long_values_and_odd_ones(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: ENV-last */
 static void test_the_last_of_several_values_counts(void **state)
 {
     static const char *const values[][2] = {{"short", "caf\xe9"}, {"caf\xe9", "short"}, {"a", "b"}};
@@ -188,11 +193,12 @@ static void test_the_last_of_several_values_counts(void **state)
     }
 }
 
+/* compat: ENV-forged */
 static void test_keys_of_ours_cannot_be_forged(void **state)
 {
-    static const char *const names[] = {"wsgi.url_scheme",        "wsgi.input",
-                                        "mod_wsgi.process_group", "mod_wsgi.version",
-                                        "mod_wsgi.server_pid",    "apache.version"};
+    static const char *const names[] = {
+        "apache.request_rec", "wsgi.url_scheme",     "wsgi.input",    "mod_wsgi.process_group",
+        "mod_wsgi.version",   "mod_wsgi.server_pid", "apache.version"};
     fake_exchange_t fake;
     (void)state;
     site_request(&fake, EVALUATE);
@@ -235,6 +241,33 @@ static void test_group_names_belong_to_the_request(void **state)
     fake_exchange_free(&fake);
 }
 
+/* The pointer of the capsule, as ctypes reads it. */
+static void test_the_native_request(void **state)
+{
+    static const char inside[] = "'apache.request_rec' in e";
+    fake_exchange_t fake;
+    int native;
+    char expected[64];
+    (void)state;
+    site_request(&fake,
+                 "import ctypes\n"
+                 "get = ctypes.pythonapi.PyCapsule_GetPointer\n"
+                 "get.restype = ctypes.c_void_p\n"
+                 "get.argtypes = [ctypes.py_object, ctypes.c_char_p]\n" APP OK "    e = environ\n"
+                 "    return [ascii(eval(e['QUERY_STRING'],"
+                 " {'e': e, 'get': get})).encode()]\n");
+    fake.ex.native = &native;
+    assert_value(&fake, inside, "False");
+    fake.ex.native = &native;
+    fake.ex.request.flags |= WSGI_REQUEST_PASS_NATIVE;
+    snprintf(expected, sizeof(expected), "%llu", (unsigned long long)(uintptr_t)&native);
+    assert_value(&fake, "get(e['apache.request_rec'], None)", expected);
+    assert_value(&fake, inside, "False"); /* nothing is left of it */
+    fake.ex.request.flags |= WSGI_REQUEST_PASS_NATIVE;
+    assert_value(&fake, inside, "False"); /* a daemon has none */
+    fake_exchange_free(&fake);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_keys_of_ours_cannot_be_forged),
         cmocka_unit_test(test_no_value_is_none),
         cmocka_unit_test(test_group_names_belong_to_the_request),
+        cmocka_unit_test(test_the_native_request),
     };
     return cmocka_run_group_tests(tests, site_start, site_stop);
 }

@@ -99,6 +99,7 @@ static void test_broken_scripts(void **state)
     }
 }
 
+/* compat: LOG-traceback */
 static void test_a_traceback_is_one_header_and_a_record_per_line(void **state)
 {
     fake_exchange_t fake;
@@ -115,25 +116,6 @@ static void test_a_traceback_is_one_header_and_a_record_per_line(void **state)
              "<3> [%s] ValueError: why\n",
              path, path, path, path, path, path, path);
     assert_string_equal(fake_exchange_log(&fake), expected);
-    fake_exchange_free(&fake);
-}
-
-static void test_a_failed_script_is_tried_again(void **state)
-{
-    fake_exchange_t fake;
-    (void)state;
-    site_request(&fake, "import builtins\n"
-                        "builtins.tries = getattr(builtins, 'tries', 0) + 1\n"
-                        "if builtins.tries < 3: raise RuntimeError('try %d' % tries)\n" APP OK
-                        "    return [b'at last']\n");
-    site_serve(&fake);
-    assert_failed(&fake, 500, "RuntimeError: try 1");
-    site_again(&fake);
-    site_serve(&fake);
-    assert_failed(&fake, 500, "RuntimeError: try 2");
-    site_again(&fake);
-    assert_int_equal(site_serve(&fake), WSGI_OK);
-    assert_string_equal(fake_exchange_sent(&fake), "at last");
     fake_exchange_free(&fake);
 }
 
@@ -205,7 +187,6 @@ int main(void)
         cmocka_unit_test(test_script_is_a_fifo),
         cmocka_unit_test(test_broken_scripts),
         cmocka_unit_test(test_a_traceback_is_one_header_and_a_record_per_line),
-        cmocka_unit_test(test_a_failed_script_is_tried_again),
         cmocka_unit_test(test_a_failed_script_leaves_no_module),
         cmocka_unit_test(test_exceptions_after_the_head_cut_the_answer),
         cmocka_unit_test(test_another_callable),

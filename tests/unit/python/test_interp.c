@@ -75,6 +75,36 @@ static void test_many_names(void **state)
     }
 }
 
+/* In a process of its own: so many interpreters cost time and memory. */
+static void find_open_names(void)
+{
+    char name[24];
+    wsgi_result_t result;
+    unsigned made = 0;
+    start_or_exit(&usual_settings);
+    (void)find("open-3"); /* by the configuration: not counted */
+    for (unsigned i = 0; i < WSGI_INTERP_OPEN_MAX + 3; i++) {
+        snprintf(name, sizeof(name), "open-%u", i);
+        made += wsgi_interp_find(name, true, &result) != NULL;
+    }
+    printf("made %u more\n", made - WSGI_INTERP_OPEN_MAX);
+    printf("refused: %s\n", result.detail);
+    printf("known: %ld\n", evaluate(wsgi_interp_find("open-5", true, &result), "6 * 7"));
+    printf("not open: %ld\n", evaluate(find("by-configuration"), "6 * 7"));
+    printf("main: %ld\n", evaluate(wsgi_interp_find("", true, &result), "6 * 7"));
+}
+
+static void test_open_names_are_limited(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        output_of(find_open_names, 0),
+        "made 1 more\n"
+        "refused: clients have chosen 64 names of interpreters, and no more are made for them; let "
+        "WSGIApplicationGroup name a fixed group, or let httpd refuse unknown hosts\n"
+        "known: 42\nnot open: 42\nmain: 42\n");
+}
+
 static void *find_in_thread(void *name)
 {
     wsgi_result_t result;
@@ -232,5 +262,7 @@ int main(void)
         cmocka_unit_test(test_leaving_a_scope_by_return_detaches),
         cmocka_unit_test(test_blocking_runs_once_however_it_is_left),
     };
-    return cmocka_run_group_tests(tests, start, finish);
+    const struct CMUnitTest forking[] = {cmocka_unit_test(test_open_names_are_limited)};
+    return cmocka_run_group_tests(forking, NULL, NULL) +
+           cmocka_run_group_tests(tests, start, finish);
 }

@@ -1,0 +1,91 @@
+/* python/fork.c — processes that the application forks: they have no part in serving, neither in
+ * the request in progress nor in the end of the server's process.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "attach.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+bool wsgi_runtime_is_forked(void)
+{
+    return atomic_load_explicit(&wsgi_the_runtime.is_forked, memory_order_relaxed);
+}
+
+/* httpd's handlers would end the child as if it were one of httpd's, and its threads block all
+ * signals. A worker resets its own. */
+static void reset_signals(void)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH};
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+        sigaction(numbers[i], &action, NULL);
+    }
+    pthread_sigmask(SIG_SETMASK, &action.sa_mask, NULL);
+}
+
+/* Async-signal-safe calls only. */
+static void on_fork_in_child(void)
+{
+    const wsgi_runtime_settings_t *settings = wsgi_runtime_settings();
+    atomic_store(&wsgi_the_runtime.is_forked, true);
+    wsgi_thread_forget_request();
+    if (*settings->process_group == '\0' && !settings->allow_signals) {
+        reset_signals();
+    }
+}
+
+int wsgi_fork_watch(void)
+{
+    return pthread_atfork(NULL, NULL, on_fork_in_child) == 0 ? WSGI_OK : WSGI_E_NOMEM;
+}
+
+/* As Python's own main program does it: a number is the status, a text is printed. */
+static int exit_status(wsgi_py_t *py, PyObject *exit)
+{
+    WSGI_AUTO_REF PyObject *code = PyObject_GetAttrString(exit, "code");
+    if (code == NULL || code == Py_None) {
+        return code == NULL;
+    }
+    if (PyLong_Check(code)) {
+        return (int)PyLong_AsLong(code);
+    }
+    WSGI_AUTO_REF PyObject *text = PyObject_Str(code);
+    const char *chars = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
+    if (chars != NULL) {
+        wsgi_pylog_text(py, WSGI_LOG_ERR, chars);
+    }
+    return 1;
+}
+
+static int status_of_exception(wsgi_py_t *py, const char *script)
+{
+    WSGI_AUTO_REF PyObject *exception = wsgi_py_take_exception();
+    if (exception == NULL) {
+        return 0;
+    }
+    if (PyErr_GivenExceptionMatches(exception, PyExc_SystemExit)) {
+        return exit_status(py, exception);
+    }
+    wsgi_py_raise(wsgi_py_steal(&exception));
+    wsgi_pylog_exception(py, script);
+    return 1;
+}
+
+static void flush(const char *stream)
+{
+    WSGI_AUTO_REF PyObject *object = Py_XNewRef(PySys_GetObject(stream));
+    WSGI_AUTO_REF PyObject *done =
+        object != NULL && object != Py_None ? PyObject_CallMethod(object, "flush", NULL) : NULL;
+    PyErr_Clear();
+}
+
+/* No atexit functions: they are the parent's, as is the rest of its end. */
+void wsgi_py_end_forked(wsgi_py_t *py, const char *script)
+{
+    int status = status_of_exception(py, script);
+    flush("stdout");
+    flush("stderr");
+    _exit(status);
+}
