@@ -94,6 +94,7 @@ KINDS = {"hello": 200, "generator": 200, "chunked": 200, "post": 200, "file_wrap
 @pytest.fixture(scope="module")
 def server(launch, mode):
     server = launch(mode, single_child=True)
+    server.tolerate("AH00484")  # MaxRequestWorkers is reached, on purpose
     server.url = server.script("kinds.py", SCRIPT)
     with ThreadPoolExecutor(THREADS) as pool:
         replies = list(pool.map(lambda _: server.get(f"{server.url}/slow"), range(THREADS)))

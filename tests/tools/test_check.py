@@ -16,7 +16,7 @@ case "$*" in *unit*) echo "{result}"; exit {status} ;; esac
 """
 
 
-def check(tree, result, status, count_status, *options, contract_status=0, root_check="exit 0"):
+def check(tree, result, status, count_status, contract_status=0, options=(), root_check="exit 0"):
     """A tree whose unit tests, bench, pytest runs and contract end as told. pytest runs five
     times; the contract wants the reports of four."""
     (tree.root / "tools").mkdir()
@@ -60,7 +60,7 @@ def test_a_failing_stage_fails_the_check(tree, arguments, last):
 
 
 def test_a_stage_that_cannot_be_run_is_told_and_not_counted(tree):
-    status, lines = check(tree, "3 passed, 0 failed", 0, 0, "--all",
+    status, lines = check(tree, "3 passed, 0 failed", 0, 0, options=["--all"],
                           root_check="echo 'skipped: no mirror'; exit 77")
     assert next(line for line in lines if "3.13" in line).endswith("s  skipped: no mirror")
     assert re.fullmatch(r"stages skipped: [12]", lines[-2])
