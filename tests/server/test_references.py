@@ -136,4 +136,5 @@ def test_no_reference_is_kept(server, kind):
 
 
 def test_a_reference_that_is_kept_is_seen(server):
+    ask(server, "hello", WARM_UP)
     assert abs(growth(server, "keeper", 1000) - 1000) <= MAY_DIFFER
