@@ -298,7 +298,7 @@ static void test_a_request_that_is_withdrawn_begins_nothing(void **state)
     shutdown(t.far, SHUT_WR);
     t.application = must_not_be_called;
     serve();
-    expect_nothing_begun(HELLO);
+    expect_nothing_begun(HELLO " GOAWAY");
     assert_string_equal(log_lines, "");
 }
 
