@@ -307,6 +307,7 @@ static const char *parse_daemon_option(cmd_parms *cmd, wsgi_group_draft_t *draft
 
 #define THREADS_DEFAULT    15
 #define CONNECT_TIMEOUT_S  15
+#define LISTEN_BACKLOG     100
 #define SHUTDOWN_TIMEOUT_S 5
 
 /* processes stays 0 where it is not given: that is what wsgi.multiprocess asks. */
@@ -318,6 +319,8 @@ static const wsgi_group_settings_t group_unset = {
 #undef NUMBER
     .threads = THREADS_DEFAULT,
     .shutdown_timeout_s = SHUTDOWN_TIMEOUT_S,
+    .connect_timeout_s = CONNECT_TIMEOUT_S,
+    .listen_backlog = LISTEN_BACKLOG,
     .hash_seed = WSGI_HASH_SEED_RANDOM,
 };
 
@@ -326,7 +329,6 @@ static wsgi_group_draft_t *draft_group(const cmd_parms *cmd, const char *name)
     wsgi_group_draft_t *draft = apr_pcalloc(cmd->pool, sizeof *draft);
     draft->place = place_of(cmd);
     draft->group.server = cmd->server;
-    draft->group.connect_timeout_us = apr_time_from_sec(CONNECT_TIMEOUT_S);
     draft->group.settings = group_unset;
     draft->group.settings.name = name;
     return draft;
