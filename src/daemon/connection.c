@@ -343,6 +343,7 @@ enum wsgi_served wsgi_connection_serve(wsgi_connection_t *conn, int fd)
 
 enum wsgi_served wsgi_connection_serve_next(wsgi_connection_t *conn)
 {
+    WSGI_ASSERT(wsgi_connection_is_kept(conn));
     return run(conn);
 }
 
