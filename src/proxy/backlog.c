@@ -96,10 +96,12 @@ bool wsgi_backlog_enter(wsgi_backlog_t *backlog, wsgi_backlog_slot_t *slot, unsi
     return true;
 }
 
+/* Never below 0: a slot that was voided by mistake, for whatever reason, must not look full. */
 void wsgi_backlog_leave(wsgi_backlog_slot_t *slot)
 {
-    if (slot != NULL) {
-        atomic_fetch_sub(&slot->waiting, 1);
+    uint32_t waiting = slot != NULL ? slot->waiting : 0;
+
+    while (waiting > 0 && !atomic_compare_exchange_weak(&slot->waiting, &waiting, waiting - 1)) {
     }
 }
 

@@ -16,7 +16,7 @@ typedef struct wsgi_backlog_slot {
     _Atomic uint32_t waiting;
 } wsgi_backlog_slot_t;
 
-/* A slot for this process; NULL: none is free, so its waiters are not counted. */
+/* A slot for this process, which has one link to each group; NULL: none is free, so its waiters are not counted. */
 wsgi_backlog_slot_t *wsgi_backlog_claim(wsgi_backlog_t *backlog, uint32_t pid) WSGI_NONNULL;
 void wsgi_backlog_release(wsgi_backlog_slot_t *slot);
 

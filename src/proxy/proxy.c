@@ -244,6 +244,7 @@ static void run_queue(wsgi_proxy_t *p)
     }
 }
 
+/* What counts is how late it was when it asked: it has to ask once more after its patience. */
 static wsgi_wait_t wait_queue(wsgi_proxy_t *p, int64_t now_us)
 {
     const int64_t patient_until_us = p->place.since_us + WSGI_LINK_PATIENCE_US;
@@ -253,8 +254,8 @@ static wsgi_wait_t wait_queue(wsgi_proxy_t *p, int64_t now_us)
     }
     return (wsgi_wait_t){
         .is_for_place = true,
-        .until_us = now_us < patient_until_us ? earlier(p->connect_by_us, patient_until_us)
-                                              : p->connect_by_us,
+        .until_us = p->now_us < patient_until_us ? earlier(p->connect_by_us, patient_until_us)
+                                                 : p->connect_by_us,
     };
 }
 

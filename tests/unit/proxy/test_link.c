@@ -591,6 +591,8 @@ static void test_slots_of_the_backlog(void **state)
     wsgi_backlog_slot_t *slot = wsgi_backlog_claim(backlog, pid);
     assert_non_null(slot);
     assert_null(wsgi_backlog_claim(backlog, (uint32_t)getppid()));
+    wsgi_backlog_leave(slot); /* never below 0 */
+    assert_true(wsgi_backlog_enter(backlog, slot, 1));
     assert_true(wsgi_backlog_enter(backlog, NULL, 0)); /* nobody counts it */
     wsgi_backlog_leave(NULL);
     wsgi_backlog_release(slot);

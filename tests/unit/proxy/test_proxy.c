@@ -116,6 +116,8 @@ static void test_queue_waits_for_a_place(void **state)
     assert_running(s, WSGI_PROXY_QUEUE);
     assert_true(wait_now(s).is_for_place);
     assert_int_equal(wait_now(s).until_us, s->start_us + WSGI_LINK_PATIENCE_US);
+    s->now_us += WSGI_LINK_PATIENCE_US; /* between the step and the wait: it asks all the same */
+    assert_int_equal(wait_now(s).until_us, s->start_us + WSGI_LINK_PATIENCE_US);
     step_at(s, wait_now(s).until_us);
     assert_int_equal(wait_now(s).until_us, s->start_us + CONNECT_TIMEOUT_US);
     assert_nobody_asked(s);
