@@ -78,8 +78,10 @@ void wsgi_runtime_thread_end(void)
 int wsgi_gateway_serve(wsgi_interp_t *interp, wsgi_exchange_t *ex, enum wsgi_reload_mode mode)
 {
     (void)interp, (void)mode;
+    int (*application)(wsgi_exchange_t *) = atomic_load(&t.application);
+
     t.running++;
-    const int status = t.application(ex);
+    const int status = application(ex);
     t.running--;
     t.served++;
     return status;
@@ -685,6 +687,7 @@ static void test_a_connection_is_the_promise_of_a_thread(void **state)
         expect_frames(fds[i], HELLO " " KEPT);
     }
     assert_int_equal(t.row->leases, 3);
+    WAIT_UNTIL(t.served == 3);
     t.application = answer_when_released;
     for (unsigned i = 0; i < 3; i++) {
         put_next(fds[i]);
@@ -730,6 +733,7 @@ static void test_one_thread_that_is_never_idle(void **state)
     open_threads();
     const int fd = call_and_keep();
     expect_frames(fd, HELLO " " KEPT);
+    WAIT_UNTIL(t.served == 1);
     t.threads->looked_us = 0;
     t.application = answer_when_released;
     put_next(fd);
@@ -782,6 +786,7 @@ static void test_a_request_that_runs_while_stopping_is_answered(void **state)
     open_threads();
     const int fd = call_and_keep();
     expect_frames(fd, HELLO " " KEPT);
+    WAIT_UNTIL(t.served == 1);
     t.application = answer_when_released;
     put_next(fd);
     WAIT_UNTIL(t.running == 1);
