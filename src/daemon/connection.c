@@ -462,8 +462,8 @@ bool wsgi_connection_decide_keep(wsgi_connection_t *conn)
 {
     const wsgi_connection_settings_t *settings = conn->settings;
 
-    conn->is_kept =
-        settings->may_keep != NULL && has_read_all(conn) && settings->may_keep(settings->baton, conn);
+    conn->is_kept = settings->may_keep != NULL && has_read_all(conn) &&
+                    settings->may_keep(settings->baton, conn);
     return conn->is_kept;
 }
 

@@ -23,7 +23,7 @@ typedef struct wsgi_lease {
     _Atomic int64_t parked_us;    /* since when, for the choice of whom to revoke */
     bool is_watched;              /* in the epoll set; the owner's */
     _Atomic bool is_initialised;
-    int next_fd;                  /* a caller taken in the place of this one, or -1; the owner's */
+    int next_fd; /* a caller taken in the place of this one, or -1; the owner's */
 } wsgi_lease_t;
 
 typedef struct wsgi_leases {

@@ -39,7 +39,7 @@ struct wsgi_threads {
     _Atomic bool has_no_callers; /* end of file at the rendezvous; told once */
     _Atomic bool is_short;       /* a thread could not be created; said once */
     _Atomic int idle;            /* waiting in the epoll set, or about to */
-    _Atomic int64_t looked_us;   /* when a thread that had an answer ready last looked for callers */
+    _Atomic int64_t looked_us; /* when a thread that had an answer ready last looked for callers */
     pthread_mutex_t lock;
     _Atomic unsigned count;  /* written with lock held */
     pool_thread_t **members; /* the first `count` stay for good; the rest guarded by lock */

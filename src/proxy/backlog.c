@@ -20,8 +20,8 @@ static size_t size_of(uint32_t count)
 
 wsgi_backlog_t *wsgi_backlog_create(unsigned children)
 {
-    wsgi_backlog_t *backlog = mmap(NULL, size_of(children), PROT_READ | PROT_WRITE,
-                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    wsgi_backlog_t *backlog =
+        mmap(NULL, size_of(children), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (backlog == MAP_FAILED) {
         return NULL;

@@ -14,7 +14,7 @@
 
 #define BIT(name) WSGI_FRAME_BIT(WSGI_FRAME_##name)
 
-#define BEGUN (BIT(CONTINUE) | BIT(HEAD) | BIT(LOG) | BIT(ABORT))
+#define BEGUN     (BIT(CONTINUE) | BIT(HEAD) | BIT(LOG) | BIT(ABORT))
 
 void wsgi_download_reset(wsgi_proxy_t *p, bool is_fresh)
 {
@@ -536,8 +536,7 @@ bool wsgi_download_is_noisy(const wsgi_proxy_t *p)
 {
     wsgi_frame_t frame;
 
-    return !wsgi_download_is_clean(p) &&
-           wsgi_wire_take(unread(p), BIT(GOAWAY), &frame, NULL) <= 0;
+    return !wsgi_download_is_clean(p) && wsgi_wire_take(unread(p), BIT(GOAWAY), &frame, NULL) <= 0;
 }
 
 void wsgi_download_step(wsgi_proxy_t *p)

@@ -216,7 +216,8 @@ static bool has_better_locked(wsgi_link_t *link, const wsgi_kept_t *best)
     }
     const uint32_t least = wsgi_idle_busy(&link->idle, counters, best->worker_index);
     for (unsigned i = 0; least > 0 && i < link->idle.row_count; i++) {
-        if (is_roomy(link, &counters->rows[i]) && wsgi_idle_busy(&link->idle, counters, i) < least) {
+        if (is_roomy(link, &counters->rows[i]) &&
+            wsgi_idle_busy(&link->idle, counters, i) < least) {
             return true;
         }
     }
@@ -385,8 +386,7 @@ void wsgi_link_begun(wsgi_link_t *link, wsgi_place_t *place, uint32_t worker_ind
                      uint32_t generation, int64_t now_us)
 {
     pthread_mutex_lock(&link->lock);
-    place->kept =
-        (wsgi_kept_t){.fd = -1, .worker_index = worker_index, .generation = generation};
+    place->kept = (wsgi_kept_t){.fd = -1, .worker_index = worker_index, .generation = generation};
     set_state_locked(link, place, WSGI_PLACE_USER);
     call_next_locked(link, now_us);
     pthread_mutex_unlock(&link->lock);

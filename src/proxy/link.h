@@ -12,11 +12,11 @@
 #include <pthread.h>
 
 enum {
-    WSGI_LINK_SCOUTS = 8,           /* callers at the rendezvous: only they have descriptors there */
-    WSGI_LINK_SPARES = 8,           /* finished requests whose memory is kept for the next ones */
-    WSGI_LINK_PATIENCE_US = 20000,  /* in the row; then a connection or a place is for who waits */
-    WSGI_LINK_LOOK_US = 1000,       /* idle for longer: looked at before it is used */
-    WSGI_LINK_IDLE_US = 60000000    /* idle for longer: closed, at the link's next use */
+    WSGI_LINK_SCOUTS = 8,          /* callers at the rendezvous: only they have descriptors there */
+    WSGI_LINK_SPARES = 8,          /* finished requests whose memory is kept for the next ones */
+    WSGI_LINK_PATIENCE_US = 20000, /* in the row; then a connection or a place is for who waits */
+    WSGI_LINK_LOOK_US = 1000,      /* idle for longer: looked at before it is used */
+    WSGI_LINK_IDLE_US = 60000000   /* idle for longer: closed, at the link's next use */
 };
 
 enum wsgi_place_state {
@@ -28,8 +28,8 @@ enum wsgi_place_state {
 
 /* A connection that its worker has left with us, or may leave. */
 typedef struct wsgi_kept {
-    int fd; /* -1: the request has it */
-    bool is_timed; /* SO_RCVTIMEO is set */
+    int fd;                            /* -1: the request has it */
+    bool is_timed;                     /* SO_RCVTIMEO is set */
     uint32_t worker_index, generation; /* of HELLO; the index is below WSGI_COUNTERS_ROWS_MAX */
     int64_t since_us;                  /* idle since */
 } wsgi_kept_t;

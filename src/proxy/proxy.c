@@ -225,8 +225,7 @@ static int64_t unread_till_us(const wsgi_proxy_t *p)
 
 static void run_queue(wsgi_proxy_t *p)
 {
-    const enum wsgi_turn turn =
-        wsgi_link_enter(p->link, &p->place, p->now_us, p->is_wary, &p->fd);
+    const enum wsgi_turn turn = wsgi_link_enter(p->link, &p->place, p->now_us, p->is_wary, &p->fd);
 
     p->is_crowded = turn == WSGI_TURN_FULL;
     p->has_asked = !p->is_crowded;

@@ -83,7 +83,8 @@ static int encode(wsgi_proxy_t *p)
     wsgi_request_t request = p->ex->request;
     int code = read_first(p, &request);
 
-    request.firm_until_us = p->firm_until_us;    if (code == WSGI_OK) {
+    request.firm_until_us = p->firm_until_us;
+    if (code == WSGI_OK) {
         const bool is_whole = p->body_left == 0 && p->body_error == WSGI_OK;
 
         p->upload = is_whole ? WSGI_UPLOAD_NONE : WSGI_UPLOAD_WAITING;

@@ -510,7 +510,8 @@ static void serve_and_listen(const wsgi_request_t *request, uint8_t flags, const
 
     put_request(t.far, flags, request);
     t.near = -1;
-    t.served = near >= 0 ? wsgi_connection_serve(&t.conn, near) : wsgi_connection_serve_next(&t.conn);
+    t.served =
+        near >= 0 ? wsgi_connection_serve(&t.conn, near) : wsgi_connection_serve_next(&t.conn);
     forget(&t.got);
     assert_true(collect_some(&t.got, t.far, 64 << 10));
     if (wsgi_connection_is_kept(&t.conn)) {

@@ -222,8 +222,8 @@ static void *quarrel(void *data)
     uint64_t mark = (uint64_t)(uintptr_t)data;
 
     for (unsigned i = 0; i < ROUNDS; i++) {
-        wsgi_lease_t *lease = i % 3 == 0 ? wsgi_leases_find(&t.leases, mark)
-                                         : wsgi_leases_claim(&t.leases, COUNT);
+        wsgi_lease_t *lease =
+            i % 3 == 0 ? wsgi_leases_find(&t.leases, mark) : wsgi_leases_claim(&t.leases, COUNT);
         if (lease == NULL) {
             continue;
         }

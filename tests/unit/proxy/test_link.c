@@ -431,8 +431,9 @@ static void test_what_speaks_while_idle_is_closed(void **state)
         f->now_us += WSGI_LINK_LOOK_US;
         assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_SCOUT);
         assert_true(is_closed(fd));
-        assert_int_equal(is_logged("<3> WSGI1301: [blue] closed a connection to the worker in row 1"),
-                         cases[i].is_told);
+        assert_int_equal(
+            is_logged("<3> WSGI1301: [blue] closed a connection to the worker in row 1"),
+            cases[i].is_told);
         leave(f, &f->places[1]);
     }
 }

@@ -36,7 +36,7 @@ static void test_whole_way(void **state)
 
 static void test_states_have_names(void **state)
 {
-    static const char *const names[] = {"QUEUE", "CONNECT", "SENT", "REUSE",
+    static const char *const names[] = {"QUEUE", "CONNECT", "SENT",  "REUSE",
                                         "RELAY", "END",     "FAILED"};
 
     (void)state;
