@@ -184,12 +184,25 @@ static void call_next_locked(wsgi_link_t *link, int64_t now_us)
     }
 }
 
-/* What the counters say of the workers: is there one that has a thread to promise? */
+static bool is_ready(const wsgi_worker_row_t *row)
+{
+    return atomic_load_explicit(&row->state, memory_order_relaxed) == WSGI_WORKER_READY;
+}
+
+/* As its row says, has it a thread that is promised to nobody? */
 static bool is_roomy(const wsgi_link_t *link, const wsgi_worker_row_t *row)
 {
-    return atomic_load_explicit(&row->state, memory_order_relaxed) == WSGI_WORKER_READY &&
+    return is_ready(row) &&
            (link->settings.threads == 0 ||
             atomic_load_explicit(&row->leases, memory_order_relaxed) < link->settings.threads);
+}
+
+/* Has it promised threads to other children that make little use of them? They are taken back
+ * sooner than a request here should wait; under load it is better to wait. */
+static bool is_half_idle(const wsgi_link_t *link, const wsgi_worker_row_t *row)
+{
+    return is_ready(row) && atomic_load_explicit(&row->busy, memory_order_relaxed) <
+                                (link->settings.threads + 1) / 2;
 }
 
 static bool has_room(const wsgi_link_t *link)
@@ -197,7 +210,7 @@ static bool has_room(const wsgi_link_t *link)
     const wsgi_counters_t *counters = link->settings.counters;
 
     for (unsigned i = 0; counters != NULL && i < link->idle.row_count; i++) {
-        if (is_roomy(link, &counters->rows[i])) {
+        if (is_roomy(link, &counters->rows[i]) || is_half_idle(link, &counters->rows[i])) {
             return true;
         }
     }

@@ -17,6 +17,10 @@ TOO_LATE = "WSGI0145"
 TOO_OLD = "WSGI1411"
 WORKER_DIED = "WSGI1409"
 
+# Where a child is one request, as many children as there are clients: they should wait for a
+# worker, not for httpd.
+CROWD = "StartServers 16\n" if env.MPM == "prefork" else ""
+
 NUMBERED = '''
 import os, time
 
@@ -156,7 +160,9 @@ def test_workers_share_the_load(launch_once, clients):
 
     shares = collections.Counter(sum(parallel(ask_often, range(clients), clients), []))
     assert len(shares) == 4
-    assert max(shares.values()) <= 2 * min(shares.values()), shares
+    # a prefork child has few connections to choose among
+    most = 3 if env.MPM == "prefork" else 2
+    assert max(shares.values()) <= most * min(shares.values()), shares
 
 
 # ---- killed and stopped
@@ -176,7 +182,7 @@ def test_kept_connections_of_a_killed_worker_lose_nothing(launch_once):
 
 
 def test_what_a_stopped_worker_has_not_read_moves_on(launch_once):
-    server = launch_once("daemon", daemon="processes=2 threads=4")
+    server = launch_once("daemon", daemon="processes=2 threads=4", config=CROWD)
     numbered = Numbered(server)
     warm = parallel(lambda number: numbered.ask(f"warm{number}", 0.1), range(8), 8)
     pids = {pid for _, pid, _ in warm}
@@ -231,7 +237,7 @@ def test_socket_timeout_before_the_head(launch_once):
 
 def test_connect_timeout_counts_all_waiting(launch_once):
     """At the rendezvous and in the child; each client is told when it may come again."""
-    server = launch_once("daemon", daemon="processes=1 threads=1 connect-timeout=1")
+    server = launch_once("daemon", daemon="processes=1 threads=1 connect-timeout=1", config=CROWD)
     client, _, gates = occupy(server, "gates")
     server.expect(NOBODY_TOOK_IT, "within 1 s", count=12)
 
@@ -249,7 +255,8 @@ def test_connect_timeout_counts_all_waiting(launch_once):
 
 def test_a_full_backlog(launch_once):
     """More than may wait: they try again until connect-timeout, and get in as places become free."""
-    server = launch_once("daemon", daemon="processes=1 threads=1 connect-timeout=2 listen-backlog=2")
+    server = launch_once("daemon", config=CROWD,
+                         daemon="processes=1 threads=1 connect-timeout=2 listen-backlog=2")
     numbered = Numbered(server)
     numbered.ask("warm")
     client, _, gates = occupy(server, "gates")
@@ -267,7 +274,7 @@ def test_a_full_backlog(launch_once):
 
 
 def test_queue_timeout(launch_once):
-    server = launch_once("daemon", daemon="processes=1 threads=1 queue-timeout=1")
+    server = launch_once("daemon", daemon="processes=1 threads=1 queue-timeout=1", config=CROWD)
     numbered = Numbered(server)
     client, _, gates = occupy(server, "gates")
     server.expect(TOO_OLD, "longer than queue-timeout", count=3)
@@ -289,7 +296,7 @@ def test_queue_timeout(launch_once):
 def test_the_children_share_few_connections(launch_once):
     """Two children and one thread: the connection goes back and forth, and nothing is lost."""
     server = launch_once("daemon", daemon="processes=1 threads=1",
-                         config="MaxConnectionsPerChild 0")
+                         config=CROWD)
     numbered = Numbered(server)
     found = parallel(lambda number: numbered.ask(f"n{number}"), range(300), 24)
     assert {status for status, _, _ in found} == {200}

@@ -364,6 +364,26 @@ static void test_a_full_worker_is_not_looked_for(void **state)
     wsgi_fd_close(&f->fd);
 }
 
+/* To stand at the rendezvous where all leases are out takes one from another child: for a request
+ * while the worker is half idle, else only for patience's sake. */
+static void test_leases_of_others_are_taken_where_they_are_not_used(void **state)
+{
+    fixture_t *f = *state;
+
+    open_link(f, 1, 5);
+    const int fd = begin_at(f, &f->places[0], 0);
+    f->counters->rows[0].leases = 5;
+    f->counters->rows[0].busy = 3;
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_WAIT);
+    f->counters->rows[0].busy = 2;
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_SCOUT);
+    leave(f, &f->places[1]);
+    f->counters->rows[0].busy = 5;
+    f->counters->rows[0].leases = 4;
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_SCOUT);
+    close(fd);
+}
+
 static void test_connections_of_dead_workers_are_closed(void **state)
 {
     fixture_t *f = *state;
@@ -790,6 +810,7 @@ int main(void)
         fixture_test(test_our_own_requests_count),
         fixture_test(test_a_better_worker_is_looked_for_by_one_at_a_time),
         fixture_test(test_a_full_worker_is_not_looked_for),
+        fixture_test(test_leases_of_others_are_taken_where_they_are_not_used),
         fixture_test(test_connections_of_dead_workers_are_closed),
         fixture_test(test_a_worker_that_is_distrusted_loses_its_connections),
         fixture_test(test_an_index_beyond_the_rows_does_no_harm),
