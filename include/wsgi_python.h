@@ -41,6 +41,13 @@ unsigned wsgi_py_thread_number(const wsgi_py_t *py) WSGI_NONNULL;
 
 const wsgi_runtime_settings_t *wsgi_runtime_settings(void);
 
+/* Is this a process that the application forked, by os.fork() or else? It must not touch the
+ * request in progress. */
+bool wsgi_runtime_is_forked(void);
+
+/* Ends such a process: the exception in flight makes its status, as in a program of its own. */
+void wsgi_py_end_forked(wsgi_py_t *py, const char *script) WSGI_NONNULL WSGI_NORETURN;
+
 /* References that end with their scope. */
 
 #define WSGI_AUTO_REF __attribute__((cleanup(wsgi_py_drop), unused))

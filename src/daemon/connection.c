@@ -196,7 +196,7 @@ static enum wsgi_connection_state refuse_late(wsgi_connection_t *conn)
     char line[160];
 
     snprintf(line, sizeof(line),
-             WSGI_ID(1411) "[%s] the request is not begun: it has waited for %.1f s, longer than "
+             WSGI_ID(1412) "[%s] the request is not begun: it has waited for %.1f s, longer than "
                            "queue-timeout; raise processes= or threads=",
              conn->settings->group, (double)age_us(conn) / 1e6);
     ex->verbs->log(ex, WSGI_LOG_ERR, line);

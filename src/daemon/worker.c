@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -128,10 +129,41 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
         .allow_signals = group->allow_signals != 0,
         .abandon_interpreters = group->abandon_interpreters != 0,
         .per_interpreter_gil = group->per_interpreter_gil != 0,
+        .is_case_blind = group->is_case_blind != 0,
         .free_threading = group->free_threading != 0,
     };
 
     return wsgi_runtime_start(&runtime, result);
+}
+
+/* Takes the next line of *text, which it cuts off there. */
+static char *take_line(char **text)
+{
+    char *line = *text, *end = strchr(line, '\n');
+
+    if (end == NULL) {
+        return NULL;
+    }
+    *end = '\0';
+    *text = end + 1;
+    return line;
+}
+
+/* Before any request. A script that cannot be loaded is tried again by the first request for it. */
+static int import_scripts(worker_t *worker, wsgi_result_t *result)
+{
+    char *lines = strdup(worker->group->import_scripts), *rest = lines;
+    const char *application_group, *script;
+
+    while (rest != NULL && (application_group = take_line(&rest)) != NULL &&
+           (script = take_line(&rest)) != NULL) {
+        if (wsgi_runtime_import(application_group, script, result) != WSGI_OK) {
+            wsgi_log(WSGI_LOG_ERR, WSGI_ID(1411) "[%s] %s is not loaded ahead of requests: %s",
+                     worker->group->name, script, result->detail);
+        }
+    }
+    free(lines);
+    return WSGI_OK;
 }
 
 static int start_threads(worker_t *worker, wsgi_result_t *result)
@@ -156,6 +188,7 @@ static int start(worker_t *worker, wsgi_result_t *result)
     static int (*const steps[])(worker_t *, wsgi_result_t *) = {
         open_events,
         start_python,
+        import_scripts,
         start_threads,
     };
 

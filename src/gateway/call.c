@@ -13,6 +13,12 @@
 
 bool wsgi_call_lock(wsgi_call_t *call)
 {
+    if (wsgi_runtime_is_forked()) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a forked process used the request of its parent; let the parent read the "
+                        "body and write the answer");
+        return false;
+    }
     if (pthread_mutex_trylock(&call->verb_lock) == 0) {
         return true;
     }
@@ -56,12 +62,12 @@ static void write_prefixed(wsgi_call_t *call, int level, const char *text)
     }
 }
 
-/* Detached; from any thread of the application. While another verb runs, the process's own log
- * must do: a line must never wait for a client. */
+/* Detached; from any thread of the application. While another verb runs, and in a process that the
+ * application forked, the process's own log must do: a line must never wait for a client. */
 static void write_log(void *baton, int level, const char *text)
 {
     wsgi_call_t *call = baton;
-    if (pthread_mutex_trylock(&call->verb_lock) != 0) {
+    if (wsgi_runtime_is_forked() || pthread_mutex_trylock(&call->verb_lock) != 0) {
         wsgi_log(level, "[%s] %s", call->ex->request.script.data, text);
         return;
     }
@@ -112,8 +118,16 @@ void wsgi_call_fail(wsgi_call_t *call, int code, unsigned status)
     call->tail_len = status == 0 ? call->tail_len : 0;
 }
 
+void wsgi_call_leave_to_parent(const wsgi_call_t *call)
+{
+    if (wsgi_runtime_is_forked()) {
+        wsgi_py_end_forked(call->py, call->ex->request.script.data);
+    }
+}
+
 void wsgi_call_fail_exception(wsgi_call_t *call)
 {
+    wsgi_call_leave_to_parent(call);
     wsgi_pylog_exception(call->py, call->ex->request.script.data);
     wsgi_call_fail(call, WSGI_E_INVALID, 500);
 }

@@ -144,6 +144,8 @@ void wsgi_call_log_detached(wsgi_call_t *call, int level, const char *text);
 /* Remembers how the request ends: with `status` where nothing went out, with a visible truncation
  * where something did, or where status is 0. */
 void wsgi_call_fail(wsgi_call_t *call, int code, unsigned status);
+/* Ends a process that the application forked, where it comes back out of the application. */
+void wsgi_call_leave_to_parent(const wsgi_call_t *call);
 /* The same, with 500, for the Python exception in flight, which is logged and cleared. */
 void wsgi_call_fail_exception(wsgi_call_t *call);
 

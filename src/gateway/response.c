@@ -217,7 +217,7 @@ static int send_range(wsgi_call_t *call, const wsgi_file_range_t *range)
 static int send_wrapper(wsgi_call_t *call, PyObject *wrapper)
 {
     wsgi_file_range_t range;
-    if (call->sent > 0 || call->is_frozen || !wsgi_file_wrapper_range(call, wrapper, &range)) {
+    if (call->sent > 0 || call->is_head_given || !wsgi_file_wrapper_range(call, wrapper, &range)) {
         return send_iterable(call, wrapper);
     }
     if (require_head(call) != 0 ||

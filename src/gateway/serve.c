@@ -15,22 +15,31 @@ static PyObject *call_application(wsgi_call_t *call, PyObject *application)
     return PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
 
+static void describe_send_error(const wsgi_call_t *call, int code, char *text, size_t room)
+{
+    if (code == WSGI_E_GONE) {
+        snprintf(text, room, "the client went away after %lld bytes of the answer",
+                 (long long)call->sent);
+    }
+    else if (code == WSGI_E_TOO_LARGE) {
+        snprintf(text, room,
+                 WSGI_ID(1208) "the head of the answer is larger than a process group may send: "
+                               "4096 fields, a reason of 65535 bytes, 1 MiB in all");
+    }
+    else {
+        snprintf(text, room,
+                 WSGI_ID(1205) "the answer cannot be sent: %s; look for the reason in the lines "
+                               "before",
+                 wsgi_strerror(code));
+    }
+}
+
 /* Detached. */
 static void fail_send(wsgi_call_t *call, int code)
 {
     char text[256];
-    bool is_gone = code == WSGI_E_GONE;
-    if (is_gone) {
-        snprintf(text, sizeof(text), "the client went away after %lld bytes of the answer",
-                 (long long)call->sent);
-    }
-    else {
-        snprintf(text, sizeof(text),
-                 WSGI_ID(1205) "the answer cannot be sent: %s; look for the "
-                               "reason in the lines before",
-                 wsgi_strerror(code));
-    }
-    wsgi_call_log_detached(call, is_gone ? WSGI_LOG_INFO : WSGI_LOG_ERR, text);
+    describe_send_error(call, code, text, sizeof(text));
+    wsgi_call_log_detached(call, code == WSGI_E_GONE ? WSGI_LOG_INFO : WSGI_LOG_ERR, text);
     wsgi_call_fail(call, code, 500);
 }
 
@@ -76,11 +85,13 @@ static void conclude(wsgi_call_t *call)
 
 static void send_result(wsgi_call_t *call, PyObject *result)
 {
+    wsgi_call_leave_to_parent(call);
     int code = wsgi_response_iterate(call, result);
     if (code < 0) {
         wsgi_call_fail_exception(call);
     }
     wsgi_response_close(call, result);
+    wsgi_call_leave_to_parent(call);
     if (code == 0) {
         conclude(call);
     }
@@ -116,6 +127,7 @@ static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
     call->gateway = wsgi_py_component(call->py, &wsgi_gateway_component);
     if (call->gateway != NULL && wsgi_kit_open(call) == 0) {
         run_application(call, mode);
+        wsgi_call_leave_to_parent(call);
         wsgi_kit_close(call);
     }
     else {

@@ -32,6 +32,17 @@ wsgi_thread_t *wsgi_thread_self(void)
     return the_thread = thread;
 }
 
+void wsgi_thread_forget_request(void)
+{
+    wsgi_thread_t *thread = the_thread;
+    if (thread != NULL) {
+        thread->log = NULL;
+        for (int i = 0; i < WSGI_STREAM_COUNT; i++) {
+            thread->partials[i].len = 0;
+        }
+    }
+}
+
 static bool make_room(wsgi_thread_t *thread, unsigned index)
 {
     if (index < thread->attachment_count) {

@@ -10,6 +10,9 @@
 /* What the calling thread holds, made where needed; NULL without memory. */
 wsgi_thread_t *wsgi_thread_self(void);
 
+/* In a child that the calling thread forked: its lines no longer belong to a request. */
+void wsgi_thread_forget_request(void);
+
 /* Creates the exit hook of threads. WSGI_OK or WSGI_E_NOMEM. */
 int wsgi_attach_start(void);
 

@@ -138,6 +138,7 @@ void wsgi_pylog_exception(wsgi_py_t *py, const char *script)
         wsgi_pylog_text(py, WSGI_LOG_ERR, PyBytes_AS_STRING(text));
     }
     PyErr_Clear();
+    wsgi_refusal_explain(py, exception);
 }
 
 int wsgi_pylog_to_result(wsgi_result_t *result, const char *prefix)

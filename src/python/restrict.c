@@ -5,8 +5,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "python_private.h"
 
-#include <unistd.h>
-
 static void log_caller(wsgi_py_t *py)
 {
     WSGI_AUTO_REF PyObject *traceback = PyImport_ImportModule("traceback");
@@ -27,7 +25,7 @@ static void log_caller(wsgi_py_t *py)
 static PyObject *restricted_signal(PyObject *self, PyObject *args)
 {
     PyObject *number_b, *handler_b;
-    if (wsgi_the_runtime.pid != getpid()) {
+    if (wsgi_runtime_is_forked()) {
         return PyObject_Call(PyTuple_GET_ITEM(self, 0), args, NULL);
     }
     if (!PyArg_ParseTuple(args, "OO:signal", &number_b, &handler_b)) {

@@ -6,7 +6,6 @@
 
 #include <signal.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define TEXT(token)  TEXT_(token)
 #define TEXT_(token) #token
@@ -105,9 +104,8 @@ int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *r
         }
     }
     wsgi_the_runtime.settings = *settings;
-    wsgi_the_runtime.pid = getpid();
     wsgi_interp_t *interp = wsgi_interp_add_locked("");
-    if (interp == NULL || wsgi_attach_start() != WSGI_OK) {
+    if (interp == NULL || wsgi_attach_start() != WSGI_OK || wsgi_fork_watch() != WSGI_OK) {
         return wsgi_fail(result, WSGI_E_NOMEM, "Python cannot start: out of memory");
     }
     warn_of_what_has_no_effect(settings);
@@ -119,7 +117,8 @@ int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *r
 
 void wsgi_runtime_stop(void)
 {
-    if (!wsgi_runtime_is_started() || atomic_load(&wsgi_the_runtime.is_stopping)) {
+    if (!wsgi_runtime_is_started() || wsgi_runtime_is_forked() ||
+        atomic_load(&wsgi_the_runtime.is_stopping)) {
         return;
     }
     wsgi_attach_refuse();

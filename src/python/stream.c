@@ -168,10 +168,16 @@ static PyObject *sink_write(PyObject *self, PyObject *data)
     return code == 0 ? PyLong_FromSsize_t(len) : NULL;
 }
 
+/* Without a target there is nothing to flush, nor a reason to complain: a stream that was kept
+ * flushes once more as it is deleted, and from 3.13 on an exception there would be logged. */
 static PyObject *sink_flush(PyObject *self, PyObject *unused)
 {
     (void)unused;
     wsgi_pylogsink_t *sink = (wsgi_pylogsink_t *)self;
+    bool is_out_of_use = sink->stream == OWN_LINES && sink->target == NULL;
+    if (is_out_of_use && !sink->is_closed) {
+        Py_RETURN_NONE;
+    }
     if (!is_usable(sink)) {
         return NULL;
     }

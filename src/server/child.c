@@ -25,11 +25,12 @@ static int ask_mpm(int question)
 /* The runtime keeps what it is given. */
 static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsgi_result_t *result)
 {
+    const wsgi_group_settings_t *python = settings->python;
     int processes = ask_mpm(AP_MPMQ_MAX_DAEMONS), threads = ask_mpm(AP_MPMQ_MAX_THREADS);
     wsgi_runtime_settings_t *runtime = apr_palloc(pchild, sizeof *runtime);
     *runtime = (wsgi_runtime_settings_t){
-        .python_home = settings->python_home,
-        .python_path = settings->python_path,
+        .python_home = python->python_home,
+        .python_path = python->python_path,
         .home = "",
         .process_group = "",
         .server_description = ap_get_server_banner(),
@@ -39,9 +40,20 @@ static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsg
         .threads = threads,
         .is_multiprocess = processes != 1,
         .is_multithread = threads != 1,
-        .python_eggs = "",
-        .python_warnings = "",
-        .hash_seed = WSGI_HASH_SEED_RANDOM,
+        .python_eggs = python->python_eggs,
+        .python_warnings = python->python_warnings,
+        .optimize = (int)python->python_optimize,
+        .hash_seed = python->hash_seed,
+        .switch_interval_us = python->switch_interval_us,
+        .dont_write_bytecode = python->dont_write_bytecode != 0,
+        .restrict_stdin = python->restrict_stdin != 0,
+        .restrict_stdout = python->restrict_stdout != 0,
+        .allow_signals = python->allow_signals != 0,
+        .abandon_interpreters = python->abandon_interpreters != 0,
+        .per_interpreter_gil = python->per_interpreter_gil != 0,
+        .is_case_blind = settings->is_case_blind,
+        .free_threading = python->free_threading != 0,
+        .is_interactive = ap_exists_config_define("DEBUG") != 0,
     };
     return wsgi_runtime_start(runtime, result);
 }
@@ -56,6 +68,22 @@ static apr_status_t stop_python(void *data)
         wsgi_runtime_stop();
     }
     return APR_SUCCESS;
+}
+
+/* Before any request. What a script raises is in the log already; one that cannot be loaded at all
+ * is told here, and tried again by the first request for it. */
+static void import_scripts(const wsgi_settings_t *settings, server_rec *main_server)
+{
+    for (int i = 0; i < settings->imports->nelts; i++) {
+        const wsgi_import_t *import = APR_ARRAY_IDX(settings->imports, i, const wsgi_import_t *);
+        wsgi_result_t result = {0};
+        if (wsgi_runtime_import(import->application_group->text.data, import->script, &result) <
+            0) {
+            ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server,
+                         WSGI_ID(1512) "%s is not loaded ahead of requests (%s, line %d): %s",
+                         import->script, import->place.file, import->place.line, result.detail);
+        }
+    }
 }
 
 static void open_python(wsgi_child_t *child, const wsgi_settings_t *settings, apr_pool_t *pchild,
@@ -75,6 +103,7 @@ static void open_python(wsgi_child_t *child, const wsgi_settings_t *settings, ap
     }
     else {
         apr_pool_cleanup_register(pchild, child, stop_python, apr_pool_cleanup_null);
+        import_scripts(settings, main_server);
     }
 }
 

@@ -52,7 +52,7 @@ static int fail_read(wsgi_httpd_exchange_t *x, apr_status_t rv)
 }
 
 /* httpd's filter sends 100 (Continue) for a blocking read only (2.4.71): here is one who wants the
- * body and does not block. Not after a part of the answer, which has told the client enough. */
+ * body and does not block, or does not read yet. Not after a part of the answer, which has told the client enough. */
 static void send_continue(const wsgi_httpd_exchange_t *x)
 {
     request_rec *r = x->r;
@@ -73,6 +73,10 @@ static int fetch(wsgi_httpd_exchange_t *x, size_t len, enum wsgi_read_mode mode)
     request_rec *r = x->r;
     if (x->in == NULL) {
         x->in = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    }
+    if (x->is_collected) {
+        x->is_read_to_end = true;
+        return WSGI_OK;
     }
     if (mode == WSGI_READ_NONBLOCK) {
         send_continue(x);
@@ -131,6 +135,9 @@ static ssize_t read_body(wsgi_exchange_t *ex, void *data, size_t len, enum wsgi_
 {
     wsgi_httpd_exchange_t *x = of(ex);
     ssize_t count = 0;
+    if (len == 0 && x->ex.body_error == WSGI_OK) {
+        send_continue(x);
+    }
     while (count == 0 && len > 0 && x->ex.body_error == WSGI_OK && !x->is_read_to_end) {
         if (x->in == NULL || APR_BRIGADE_EMPTY(x->in)) {
             int error = fetch(x, len, mode);
@@ -176,6 +183,7 @@ static int send_head(wsgi_exchange_t *ex, const wsgi_head_t *head)
     if (x->ex.head_sent) {
         return WSGI_E_INVALID;
     }
+    x->is_replaced = x->is_overridden && head->status >= HTTP_BAD_REQUEST;
     size_t fields_bytes = head->field_count * sizeof *head->fields;
     wsgi_head_t *copy = apr_palloc(x->r->pool, sizeof *copy + fields_bytes + count_bytes(head));
     wsgi_field_t *fields = (wsgi_field_t *)(copy + 1);
@@ -197,6 +205,12 @@ static void apply_content_type(wsgi_httpd_exchange_t *x, const wsgi_field_t *fie
 static void apply_last(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
 {
     apr_table_setn(x->r->headers_out, field->name.data, field->value.data);
+}
+
+/* How the body travels is httpd's to say: it chunks by itself, and would not for the field. */
+static void drop(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
+{
+    (void)x, (void)field;
 }
 
 static void apply_content_length(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
@@ -226,7 +240,7 @@ static const struct {
     SPECIAL("Content-Length", apply_content_length),
     SPECIAL("Content-Range", apply_last),
     SPECIAL("Location", apply_last),
-    SPECIAL("Transfer-Encoding", apply_last),
+    SPECIAL("Transfer-Encoding", drop),
     SPECIAL("WWW-Authenticate", apply_www_authenticate),
 #undef SPECIAL
 };
@@ -342,7 +356,7 @@ static int pass_end(wsgi_httpd_exchange_t *x)
 static int send_body(wsgi_exchange_t *ex, const void *data, size_t len, enum wsgi_send_flag flag)
 {
     wsgi_httpd_exchange_t *x = of(ex);
-    if (x->write_error < 0 || len == 0 || x->is_ended) {
+    if (x->write_error < 0 || len == 0 || x->is_ended || x->is_replaced) {
         return x->write_error;
     }
     commit_head(x);
@@ -355,18 +369,20 @@ static int send_body(wsgi_exchange_t *ex, const void *data, size_t len, enum wsg
 
 /* ---- files ---- */
 
-/* A file bucket, for the kernel to send. The file is opened once more, since reading a bucket moves
- * the offset, and that of a duplicate is the caller's. Never mapped: who made the file may shrink
- * it, and that would kill us. False where it may not be opened anew, or is not to be sent so. */
+/* A file bucket, so that filters see the whole answer at once (ranges need that), and the kernel
+ * sends it where that is allowed. The file is opened once more, since reading a bucket moves the
+ * offset, and that of a duplicate is the caller's. Never mapped: who made the file may shrink it,
+ * and that would kill us. False where it may not be opened anew. */
 static bool append_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_t length)
 {
     request_rec *r = x->r;
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    bool is_sent_by_kernel = x->may_sendfile && core->enable_sendfile == ENABLE_SENDFILE_ON;
+    apr_int32_t flags =
+        APR_FOPEN_READ | APR_FOPEN_BINARY | (is_sent_by_kernel ? APR_FOPEN_SENDFILE_ENABLED : 0);
     apr_file_t *file;
-    if (core->enable_sendfile != ENABLE_SENDFILE_ON ||
-        apr_file_open(&file, apr_psprintf(r->pool, "/proc/self/fd/%d", fd),
-                      APR_FOPEN_READ | APR_FOPEN_BINARY | APR_FOPEN_SENDFILE_ENABLED, 0,
-                      r->pool) != APR_SUCCESS) {
+    if (apr_file_open(&file, apr_psprintf(r->pool, "/proc/self/fd/%d", fd), flags, 0, r->pool) !=
+        APR_SUCCESS) {
         return false;
     }
     commit_head(x);
@@ -374,7 +390,8 @@ static bool append_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_
         x->out = apr_brigade_create(r->pool, allocator(x));
     }
     apr_bucket *bucket = apr_brigade_insert_file(x->out, file, offset, length, r->pool);
-    apr_bucket_file_enable_mmap(bucket, 0); /* shared by all buckets of this file */
+    apr_bucket_file_enable_mmap(bucket, 0); /* shared by all buckets of this file, as is the size */
+    apr_bucket_file_set_buf_size(bucket, FILE_BLOCK_BYTES);
     x->ex.bytes_out += (uint64_t)length;
     return true;
 }
@@ -416,7 +433,7 @@ static int copy_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_t l
 static int send_file(wsgi_exchange_t *ex, int fd, int64_t offset, int64_t length)
 {
     wsgi_httpd_exchange_t *x = of(ex);
-    if (x->write_error < 0 || length == 0 || (has_pending(x) && pass(x) < 0)) {
+    if (x->write_error < 0 || length == 0 || x->is_replaced || (has_pending(x) && pass(x) < 0)) {
         return x->write_error;
     }
     return append_file(x, fd, offset, length) ? WSGI_OK : copy_file(x, fd, offset, length);
@@ -434,10 +451,27 @@ static bool is_aborted(wsgi_exchange_t *ex)
     return of(ex)->r->connection->aborted;
 }
 
+/* Leaves the answer to httpd's ErrorDocument; of the application's fields the challenges of the
+ * error table go with it. */
+static int leave_to_httpd(wsgi_httpd_exchange_t *x)
+{
+    for (size_t i = 0; i < x->head->field_count; i++) {
+        const wsgi_field_t *field = &x->head->fields[i];
+        if (wsgi_bytes_equal_nocase(field->name, WSGI_LITERAL("WWW-Authenticate"))) {
+            apply_www_authenticate(x, field);
+        }
+    }
+    x->status = (int)x->head->status;
+    return WSGI_OK;
+}
+
 static int complete(wsgi_httpd_exchange_t *x)
 {
     if (x->write_error < 0 || x->is_ended) {
         return x->write_error;
+    }
+    if (x->is_replaced) {
+        return leave_to_httpd(x);
     }
     commit_head(x);
     return pass_end(x);

@@ -20,6 +20,10 @@ typedef struct wsgi_httpd_exchange {
     bool has_passed;              /* a brigade has gone to the filters, the head with it */
     bool is_ended;                /* the end has been passed */
     bool is_read_to_end;
+    bool may_sendfile;  /* WSGIEnableSendfile; set by the caller */
+    bool is_overridden; /* WSGIErrorOverride: httpd answers instead of an error; by the caller */
+    bool is_replaced;   /* and so it will: what the application sends is dropped */
+    bool is_collected;  /* `in` holds the whole body */
     int read_status; /* what httpd makes of a failed read: HTTP status or AP_FILTER_ERROR; 0: none */
     int write_error; /* enum wsgi_error, final */
     int status;      /* what the handler returns, once finished */
@@ -27,5 +31,9 @@ typedef struct wsgi_httpd_exchange {
 
 /* Ready for use; the caller fills x->ex.request. */
 void wsgi_httpd_exchange_init(wsgi_httpd_exchange_t *x, request_rec *r);
+
+/* Reads a chunked body to its end, into memory and then a file without a name, and makes it one of
+ * known length, as far as the application can see. OK with its bytes, or an HTTP status, logged. */
+int wsgi_httpd_exchange_collect(wsgi_httpd_exchange_t *x, int64_t *length);
 
 #endif

@@ -395,6 +395,7 @@ static apr_status_t stop_all(void *data)
         }
         it->proc.pid = 0;
     }
+    registry->records = NULL; /* their pools go before pconf, whose cleanup looks for them */
     return APR_SUCCESS;
 }
 

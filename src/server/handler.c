@@ -13,10 +13,16 @@
 
 /* ---- checks ---- */
 
-static bool is_ours(const request_rec *r)
+static bool is_script(const request_rec *r)
 {
-    return r->handler != NULL && (strcmp(r->handler, WSGI_HANDLER_SCRIPT) == 0 ||
-                                  strcmp(r->handler, WSGI_HANDLER_TYPE) == 0);
+    return strcmp(r->handler, WSGI_HANDLER_SCRIPT) == 0 ||
+           strcmp(r->handler, WSGI_HANDLER_TYPE) == 0;
+}
+
+static const wsgi_handler_script_t *find_handler_script(const request_rec *r)
+{
+    apr_hash_t *scripts = wsgi_dir_config(r)->handler_scripts;
+    return scripts == NULL ? NULL : apr_hash_get(scripts, r->handler, APR_HASH_KEY_STRING);
 }
 
 static int check_script(request_rec *r)
@@ -27,6 +33,13 @@ static int check_script(request_rec *r)
                                     "map the script by WSGIScriptAlias: %s",
                       r->filename);
         return HTTP_FORBIDDEN;
+    }
+    if (r->finfo.filetype == APR_NOFILE && strlen(r->filename) >= APR_PATH_MAX) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      WSGI_ID(1523) "the URL leads to a file name of %" APR_SIZE_T_FMT " bytes, "
+                                    "longer than the system takes: the client must shorten it",
+                      strlen(r->filename));
+        return HTTP_NOT_FOUND;
     }
     if (r->finfo.filetype == APR_NOFILE) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
@@ -57,8 +70,9 @@ static int check_path_info(request_rec *r)
     return OK;
 }
 
-static int check_coding(request_rec *r, const char *coding)
+static int check_coding(request_rec *r, const char *coding, int64_t *length)
 {
+    *length = WSGI_BODY_UNKNOWN;
     if (ap_cstr_casecmp(coding, "chunked") != 0) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       WSGI_ID(0138) "the client sent a body with Transfer-Encoding: %s; only "
@@ -66,9 +80,13 @@ static int check_coding(request_rec *r, const char *coding)
                       coding);
         return HTTP_NOT_IMPLEMENTED;
     }
+    if (wsgi_dir_config(r)->chunked_request >= WSGI_FLAG_ON) {
+        return OK;
+    }
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                   WSGI_ID(0139) "the client sent a body without its length (chunked), which WSGI "
-                                "applications cannot tell from none");
+                                "applications cannot tell from none; WSGIChunkedRequest Buffer "
+                                "collects it first, On passes it on");
     return HTTP_LENGTH_REQUIRED;
 }
 
@@ -90,20 +108,31 @@ static int check_length(request_rec *r, const char *text, int64_t *length)
     return OK;
 }
 
+/* Does an input filter stand before httpd's own? It may make the body longer or shorter. */
+static bool has_content_filter(const request_rec *r)
+{
+    const ap_filter_t *filter = r->input_filters;
+    return filter != NULL && filter->frec->ftype < AP_FTYPE_PROTOCOL;
+}
+
 static int check_body(request_rec *r, int64_t *length)
 {
     const char *coding = apr_table_get(r->headers_in, "Transfer-Encoding");
     if (coding != NULL) {
-        return check_coding(r, coding);
+        return check_coding(r, coding, length);
     }
     const char *text = apr_table_get(r->headers_in, "Content-Length");
     *length = 0;
-    return text == NULL ? OK : check_length(r, text, length);
+    int status = text == NULL ? OK : check_length(r, text, length);
+    if (status == OK && *length > 0 && has_content_filter(r)) {
+        *length = WSGI_BODY_UNKNOWN;
+    }
+    return status;
 }
 
-static int check_request(request_rec *r, int64_t *body_length)
+static int check_request(request_rec *r, const wsgi_handler_script_t *handler, int64_t *body_length)
 {
-    int status = check_script(r);
+    int status = handler == NULL ? check_script(r) : OK;
     if (status == OK) {
         status = check_path_info(r);
     }
@@ -112,6 +141,19 @@ static int check_request(request_rec *r, int64_t *body_length)
 
 /* ---- the exchange's data ---- */
 
+/* The resource of a handler script is none that httpd has looked at for us. */
+static void fill_script(const request_rec *r, const wsgi_route_t *route, wsgi_request_t *request)
+{
+    if (route->handler_script != NULL) {
+        request->flags |= WSGI_REQUEST_HANDLER_SCRIPT;
+        request->script = wsgi_text(route->handler_script);
+    }
+    else {
+        request->script = wsgi_text(r->filename);
+        request->script_mtime_us = r->finfo.mtime;
+    }
+}
+
 static void fill_request(wsgi_httpd_exchange_t *x, const wsgi_route_t *route, wsgi_child_t *child,
                          int64_t body_length)
 {
@@ -119,9 +161,7 @@ static void fill_request(wsgi_httpd_exchange_t *x, const wsgi_route_t *route, ws
     wsgi_request_t *request = &x->ex.request;
     request->id = atomic_fetch_add_explicit(&child->request_id, 1, memory_order_relaxed) + 1;
     request->body_length = body_length;
-    request->script_mtime_us = r->finfo.mtime;
     request->request_start_us = r->request_time;
-    request->script = wsgi_text(r->filename);
     request->process_group = route->process_group;
     request->application_group = route->application_group;
     request->callable = route->callable;
@@ -132,6 +172,13 @@ static void fill_request(wsgi_httpd_exchange_t *x, const wsgi_route_t *route, ws
     if (r->expecting_100) {
         request->flags |= WSGI_REQUEST_EXPECT;
     }
+    if (route->is_open_name) {
+        request->flags |= WSGI_REQUEST_OPEN_NAME;
+    }
+    if (route->config.pass_apache_request == WSGI_FLAG_ON && route->group < 0) {
+        request->flags |= WSGI_REQUEST_PASS_NATIVE;
+    }
+    fill_script(r, route, request);
     wsgi_metavars_collect(r, route, child->pid, request);
 }
 
@@ -221,24 +268,45 @@ static int serve_by_group(wsgi_httpd_exchange_t *x, int group)
     return x->status;
 }
 
+/* ---- the way of a request ---- */
+
+static int serve(wsgi_httpd_exchange_t *x, const wsgi_route_t *route, wsgi_child_t *child,
+                 int64_t body_length)
+{
+    if (body_length == WSGI_BODY_UNKNOWN && route->config.chunked_request == WSGI_FLAG_THIRD &&
+        apr_table_get(x->r->headers_in, "Transfer-Encoding") != NULL) {
+        int status = wsgi_httpd_exchange_collect(x, &body_length);
+        if (status != OK) {
+            return status;
+        }
+    }
+    fill_request(x, route, child, body_length);
+    return route->group < 0 ? serve_embedded(x, child) : serve_by_group(x, route->group);
+}
+
 int wsgi_handler_serve(request_rec *r)
 {
-    if (!is_ours(r)) {
+    if (r->handler == NULL) {
+        return DECLINED;
+    }
+    const wsgi_handler_script_t *handler = is_script(r) ? NULL : find_handler_script(r);
+    if (handler == NULL && !is_script(r)) {
         return DECLINED;
     }
     int64_t body_length;
-    int status = check_request(r, &body_length);
+    int status = check_request(r, handler, &body_length);
     if (status != OK) {
         return status;
     }
     wsgi_route_t route;
-    status = wsgi_route_find(r, &route);
+    status = wsgi_route_find(r, handler, &route);
     if (status != OK) {
         return status;
     }
-    wsgi_child_t *child = wsgi_server_config_main(wsgi_server_config(r->server))->child;
     wsgi_httpd_exchange_t x;
     wsgi_httpd_exchange_init(&x, r);
-    fill_request(&x, &route, child, body_length);
-    return route.group < 0 ? serve_embedded(&x, child) : serve_by_group(&x, route.group);
+    x.may_sendfile = route.config.enable_sendfile == WSGI_FLAG_ON;
+    x.is_overridden = route.config.error_override == WSGI_FLAG_ON && route.group >= 0;
+    return serve(&x, &route, wsgi_server_config_main(wsgi_server_config(r->server))->child,
+                 body_length);
 }

@@ -126,9 +126,21 @@ static wsgi_bytes_t decimal(const collector_t *it, unsigned number)
     return (wsgi_bytes_t){text, wsgi_name_put_decimal(text, number)};
 }
 
+/* Would an output filter see no body of a HEAD request that it would of a GET? */
+static bool has_content_filter(const request_rec *r)
+{
+    const ap_filter_t *filter = r->output_filters;
+    return filter != NULL && filter->frec->ftype < AP_FTYPE_PROTOCOL;
+}
+
 static wsgi_bytes_t get_request_method(const collector_t *it)
 {
-    return wsgi_text(it->r->method);
+    int mapping = it->route->config.map_head_to_get;
+    bool is_mapped =
+        mapping == WSGI_FLAG_ON || (mapping != WSGI_FLAG_OFF && has_content_filter(it->r));
+    return it->r->method_number == M_GET && it->r->header_only && is_mapped
+               ? WSGI_LITERAL("GET")
+               : wsgi_text(it->r->method);
 }
 
 static wsgi_bytes_t get_server_protocol(const collector_t *it)

@@ -14,7 +14,22 @@ static const struct {
     {"%{GLOBAL}", {WSGI_NAME_LITERAL, {"", 0}}},
     {"%{RESOURCE}", {WSGI_NAME_RESOURCE, {"", 0}}},
     {"%{SERVER}", {WSGI_NAME_SERVER, {"", 0}}},
+    {"%{HOST}", {WSGI_NAME_HOST, {"", 0}}},
 };
+
+#define ENV_PREFIX "%{ENV:"
+
+wsgi_name_t wsgi_name_literal(const char *text)
+{
+    return (wsgi_name_t){WSGI_NAME_LITERAL, {text, strlen(text)}};
+}
+
+static bool is_variable(const char *text)
+{
+    size_t len = strlen(text);
+    return len > sizeof ENV_PREFIX && strncmp(text, ENV_PREFIX, sizeof ENV_PREFIX - 1) == 0 &&
+           text[len - 1] == '}';
+}
 
 wsgi_name_t wsgi_name_parse(const char *text)
 {
@@ -23,7 +38,14 @@ wsgi_name_t wsgi_name_parse(const char *text)
             return tokens[i].name;
         }
     }
-    return (wsgi_name_t){WSGI_NAME_LITERAL, {text, strlen(text)}};
+    return (wsgi_name_t){is_variable(text) ? WSGI_NAME_ENV : WSGI_NAME_LITERAL,
+                         {text, strlen(text)}};
+}
+
+wsgi_name_t wsgi_name_parse_callable(const char *text)
+{
+    wsgi_name_t name = wsgi_name_parse(text);
+    return name.kind == WSGI_NAME_ENV || *text != '%' ? name : wsgi_name_literal("application");
 }
 
 size_t wsgi_name_put_decimal(char out[WSGI_NAME_DECIMAL_BYTES], unsigned number)
@@ -47,16 +69,14 @@ static char *put(char *to, const char *data, size_t len)
     return to + len;
 }
 
-wsgi_bytes_t wsgi_name_expand(const wsgi_name_t *name, const wsgi_name_place_t *place,
-                              apr_pool_t *pool)
+static wsgi_bytes_t expand_place(const wsgi_name_t *name, const wsgi_name_place_t *place,
+                                 apr_pool_t *pool)
 {
-    if (name->kind == WSGI_NAME_LITERAL) {
-        return name->text;
-    }
-    size_t server_len = strlen(place->server);
+    const char *server = name->kind == WSGI_NAME_HOST ? place->host : place->server;
+    size_t server_len = strlen(server);
     char *text =
         apr_palloc(pool, server_len + WSGI_NAME_DECIMAL_BYTES + place->script_name.len + 3);
-    char *end = put(text, place->server, server_len);
+    char *end = put(text, server, server_len);
     if (place->port != 80 && place->port != 443) {
         *end++ = ':';
         end += wsgi_name_put_decimal(end, place->port);
@@ -67,6 +87,40 @@ wsgi_bytes_t wsgi_name_expand(const wsgi_name_t *name, const wsgi_name_place_t *
     }
     *end = '\0';
     return (wsgi_bytes_t){text, (size_t)(end - text)};
+}
+
+/* The value of the variable that a token names, or NULL. */
+static const char *find_value(const wsgi_name_t *name, const wsgi_name_place_t *place,
+                              apr_pool_t *pool)
+{
+    size_t prefix = sizeof ENV_PREFIX - 1;
+    const char *key = apr_pstrmemdup(pool, name->text.data + prefix, name->text.len - prefix - 1);
+    return place->find_variable(place->baton, key);
+}
+
+static wsgi_bytes_t expand_variable(const wsgi_name_t *name, const wsgi_name_place_t *place,
+                                    apr_pool_t *pool)
+{
+    const char *value = find_value(name, place, pool);
+    if (value == NULL) {
+        return name->text;
+    }
+    wsgi_name_t again = wsgi_name_parse(value);
+    bool is_plain = again.kind == WSGI_NAME_LITERAL || again.kind == WSGI_NAME_ENV;
+    return is_plain ? again.text : expand_place(&again, place, pool);
+}
+
+wsgi_bytes_t wsgi_name_expand(const wsgi_name_t *name, const wsgi_name_place_t *place,
+                              apr_pool_t *pool)
+{
+    switch (name->kind) {
+    case WSGI_NAME_LITERAL:
+        return name->text;
+    case WSGI_NAME_ENV:
+        return expand_variable(name, place, pool);
+    default:
+        return expand_place(name, place, pool);
+    }
 }
 
 wsgi_bytes_t wsgi_name_collapse_slashes(wsgi_bytes_t path, apr_pool_t *pool)

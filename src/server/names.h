@@ -14,25 +14,33 @@ enum wsgi_name_kind {
     WSGI_NAME_LITERAL,  /* %{GLOBAL} is the literal "" */
     WSGI_NAME_SERVER,   /* %{SERVER}: server[:port] */
     WSGI_NAME_RESOURCE, /* %{RESOURCE}: server[:port]|script */
+    WSGI_NAME_HOST,     /* %{HOST}: as SERVER, of the name that the client asked for */
+    WSGI_NAME_ENV,      /* %{ENV:x}: the variable x of the request or the process */
 };
 
 typedef struct wsgi_name {
     enum wsgi_name_kind kind;
-    wsgi_bytes_t text; /* of a literal; NUL-terminated */
+    wsgi_bytes_t text; /* of a literal, or the whole token of ENV; NUL-terminated */
 } wsgi_name_t;
 
 /* What the tokens stand for. */
 typedef struct wsgi_name_place {
-    const char *server;
-    unsigned port; /* 80 and 443 are left out of names */
+    const char *server, *host; /* host: the client's word */
+    unsigned port;             /* 80 and 443 are left out of names */
     wsgi_bytes_t script_name;
+    const char *(*find_variable)(void *baton, const char *key); /* NULL: there is none */
+    void *baton;
 } wsgi_name_place_t;
 
 /* Only a whole value is a token; any other text, an unknown token included, is a literal. The text
  * is borrowed. */
 wsgi_name_t wsgi_name_parse(const char *text);
+wsgi_name_t wsgi_name_literal(const char *text);
+/* Of a callable object: a literal or %{ENV:x}; any other token is "application". */
+wsgi_name_t wsgi_name_parse_callable(const char *text);
 
-/* The name at this place, NUL-terminated: the literal's own text, or from the pool. */
+/* The name at this place, NUL-terminated: the literal's own text, or from the pool. A variable that
+ * begins with '%' is expanded once more; one that does not exist leaves the token as it stands. */
 wsgi_bytes_t wsgi_name_expand(const wsgi_name_t *name, const wsgi_name_place_t *place,
                               apr_pool_t *pool);
 

@@ -5,6 +5,8 @@
 
 #include "util_script.h"
 
+#include <stdlib.h>
+
 /* SCRIPT_NAME and PATH_INFO as CGI has them, runs of slashes as one. */
 static void split_uri(const request_rec *r, wsgi_route_t *route)
 {
@@ -17,70 +19,179 @@ static void split_uri(const request_rec *r, wsgi_route_t *route)
     route->path_info = wsgi_name_collapse_slashes(path_info, r->pool);
 }
 
+/* Notes of the request, its environment, the process's: the first that has it. */
+static const char *find_variable(void *baton, const char *key)
+{
+    const request_rec *r = baton;
+    const char *value = apr_table_get(r->notes, key);
+    if (value == NULL) {
+        value = apr_table_get(r->subprocess_env, key);
+    }
+    return value != NULL ? value : getenv(key);
+}
+
 static wsgi_bytes_t expand(request_rec *r, const wsgi_route_t *route, const wsgi_name_t *name)
 {
     if (name->kind == WSGI_NAME_LITERAL) {
         return name->text;
     }
-    wsgi_name_place_t place = {r->server->server_hostname, ap_get_server_port(r),
-                               route->script_name};
+    wsgi_name_place_t place = {
+        .server = r->server->server_hostname,
+        .host = r->hostname != NULL ? r->hostname : r->server->server_hostname,
+        .port = ap_get_server_port(r),
+        .script_name = route->script_name,
+        .find_variable = find_variable,
+        .baton = r,
+    };
     return wsgi_name_expand(name, &place, r->pool);
 }
 
-/* A group belongs to the virtual host that defines it and to those of the same name, so that the
- * HTTP and the HTTPS side of a site can share it; the main server's belong to all. */
-static bool may_use(const request_rec *r, const wsgi_group_t *group)
+/* ---- the interpreter ---- */
+
+/* Letter case is not told apart where the file system does not. */
+static wsgi_bytes_t lower(apr_pool_t *pool, wsgi_bytes_t text)
 {
-    const server_rec *owner = group->server;
-    return owner == r->server || !owner->is_virtual ||
-           (owner->server_hostname != NULL && r->server->server_hostname != NULL &&
-            strcmp(owner->server_hostname, r->server->server_hostname) == 0);
+    char *copy = apr_pstrmemdup(pool, text.data, text.len);
+    ap_str_tolower(copy);
+    return (wsgi_bytes_t){copy, text.len};
+}
+
+/* Only literals, the server's name and the path of an alias are the administrator's words. */
+static bool is_open(const wsgi_name_t *name, const wsgi_alias_t *alias)
+{
+    switch (name->kind) {
+    case WSGI_NAME_LITERAL:
+    case WSGI_NAME_SERVER:
+        return false;
+    case WSGI_NAME_RESOURCE:
+        return alias == NULL || alias->path == NULL;
+    default:
+        return true;
+    }
+}
+
+static void find_application_group(request_rec *r, const wsgi_settings_t *settings,
+                                   const wsgi_alias_t *alias, wsgi_route_t *route)
+{
+    static const wsgi_name_t unset = {WSGI_NAME_RESOURCE, {"", 0}};
+
+    const wsgi_name_t *name = route->config.application_group;
+    name = name != NULL ? name : &unset;
+    route->is_open_name = is_open(name, alias);
+    route->application_group = expand(r, route, name);
+    if (settings->is_case_blind && name->kind == WSGI_NAME_RESOURCE) {
+        route->application_group = lower(r->pool, route->application_group);
+    }
+}
+
+static wsgi_bytes_t find_callable(request_rec *r, const wsgi_route_t *route)
+{
+    const wsgi_name_t *name = route->config.callable_object;
+    if (route->handler_script != NULL) {
+        return WSGI_LITERAL("handle_request");
+    }
+    if (name == NULL) {
+        return WSGI_LITERAL("application");
+    }
+    wsgi_bytes_t text = expand(r, route, name);
+    bool is_unresolved = name->kind == WSGI_NAME_ENV && text.data == name->text.data;
+    return is_unresolved ? WSGI_LITERAL("application") : text;
+}
+
+/* ---- the process group ---- */
+
+static bool is_allowed(const wsgi_route_t *route)
+{
+    const apr_array_header_t *names = route->config.restrict_process;
+    for (int i = 0; names != NULL && i < names->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(names, i, const char *), route->process_group.data) == 0) {
+            return true;
+        }
+    }
+    return names == NULL;
+}
+
+static int refuse_restricted(request_rec *r, const wsgi_route_t *route)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                  WSGI_ID(0149) "WSGIRestrictProcess does not allow the process group '%s' here",
+                  route->process_group.len > 0 ? route->process_group.data : "%{GLOBAL}");
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static int refuse_unknown(request_rec *r, const wsgi_route_t *route)
+{
+    const wsgi_group_ref_t *ref = route->config.process_group;
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                  WSGI_ID(0150) "no WSGIDaemonProcess defines the process group '%s' that %s, line "
+                                "%d, leads to",
+                  route->process_group.data, ref->place.file, ref->place.line);
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static int refuse_foreign(request_rec *r, const wsgi_route_t *route)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                  WSGI_ID(0151) "the process group '%s' belongs to a virtual host of another "
+                                "ServerName: define it in this one, or outside all of them",
+                  route->process_group.data);
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static int refuse_embedded(request_rec *r)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                  WSGI_ID(0143) "WSGIRestrictEmbedded is on and nothing delegates this request: "
+                                "name a process group with WSGIProcessGroup or process-group=");
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+/* Its name, and its index where that was resolved with the configuration. */
+static void name_group(request_rec *r, const wsgi_settings_t *settings, wsgi_route_t *route)
+{
+    const wsgi_group_ref_t *ref = route->config.process_group;
+    bool is_embedded = ref == NULL || ref->group == WSGI_GROUP_EMBEDDED;
+    route->process_group = is_embedded ? WSGI_LITERAL("") : expand(r, route, &ref->name);
+    route->group = ref != NULL ? ref->group : WSGI_GROUP_EMBEDDED;
+    if (route->process_group.len == 0) {
+        route->group = WSGI_GROUP_EMBEDDED;
+    }
+    else if (route->group < 0) {
+        int index = wsgi_settings_find_group(settings, route->process_group);
+        route->group = index < 0 ? WSGI_GROUP_DYNAMIC : index;
+    }
 }
 
 static int find_group(request_rec *r, const wsgi_settings_t *settings, wsgi_route_t *route)
 {
-    const wsgi_group_ref_t *ref = route->config.process_group;
-    route->group = WSGI_GROUP_EMBEDDED;
-    route->process_group = WSGI_LITERAL("");
-    if (ref == NULL || ref->group == WSGI_GROUP_EMBEDDED) {
-        return OK;
+    name_group(r, settings, route);
+    if (!is_allowed(route)) {
+        return refuse_restricted(r, route);
     }
-    route->process_group = expand(r, route, &ref->name);
-    route->group =
-        ref->group >= 0 ? ref->group : wsgi_settings_find_group(settings, route->process_group);
+    if (route->group == WSGI_GROUP_EMBEDDED) {
+        return settings->restrict_embedded ? refuse_embedded(r) : OK;
+    }
     if (route->group < 0) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      WSGI_ID(0150) "no WSGIDaemonProcess defines the process group '%s' that "
-                                    "%s, line %d, leads to",
-                      route->process_group.data, ref->place.file, ref->place.line);
-        return HTTP_INTERNAL_SERVER_ERROR;
+        return refuse_unknown(r, route);
     }
-    if (!may_use(r, &settings->groups[route->group])) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      WSGI_ID(0151) "the process group '%s' belongs to a virtual host of another "
-                                    "ServerName: define it in this one, or outside all of them",
-                      route->process_group.data);
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    return OK;
+    return wsgi_settings_may_use(r->server, &settings->groups[route->group])
+               ? OK
+               : refuse_foreign(r, route);
 }
 
-int wsgi_route_find(request_rec *r, wsgi_route_t *route)
+int wsgi_route_find(request_rec *r, const wsgi_handler_script_t *handler, wsgi_route_t *route)
 {
-    static const wsgi_name_t default_application_group = {WSGI_NAME_RESOURCE, {"", 0}};
-
-    wsgi_server_config_t *main = wsgi_server_config_main(wsgi_server_config(r->server));
-    const wsgi_alias_t *alias = wsgi_mapping_alias(r);
+    const wsgi_server_config_t *main = wsgi_server_config_main(wsgi_server_config(r->server));
+    const wsgi_alias_t *alias = handler == NULL ? wsgi_mapping_alias(r) : NULL;
+    const wsgi_dir_config_t *options = handler != NULL ? &handler->options : NULL;
+    options = alias != NULL ? &alias->options : options;
     route->config = *wsgi_dir_config(r);
-    if (alias != NULL) {
-        wsgi_dir_config_lay(&route->config, &route->config, &alias->options);
+    if (options != NULL) {
+        wsgi_dir_config_lay(&route->config, &route->config, options);
     }
+    route->handler_script = handler != NULL ? handler->script : NULL;
     split_uri(r, route);
-    const wsgi_name_t *application_group = route->config.application_group;
-    route->application_group = expand(
-        r, route, application_group != NULL ? application_group : &default_application_group);
-    route->callable = route->config.callable_object == NULL
-                          ? WSGI_LITERAL("application")
-                          : wsgi_text(route->config.callable_object);
+    find_application_group(r, main->settings, alias, route);
+    route->callable = find_callable(r, route);
     return find_group(r, main->settings, route);
 }

@@ -12,7 +12,9 @@
 #define WSGI_HANDLER_TYPE   "application/x-httpd-wsgi" /* the same, as a media type */
 
 typedef struct wsgi_route {
-    wsgi_dir_config_t config; /* the alias's options over the directory's */
+    wsgi_dir_config_t config;   /* options of the alias or handler over the directory's */
+    const char *handler_script; /* NULL: the mapped file itself is the script */
+    bool is_open_name;          /* a client can have chosen the application group */
     wsgi_bytes_t script_name, path_info;
     int group; /* index into the settings' groups, or WSGI_GROUP_EMBEDDED */
     wsgi_bytes_t process_group, application_group, callable; /* NUL-terminated */
@@ -21,7 +23,8 @@ typedef struct wsgi_route {
 /* The alias that mapped this request, or NULL. */
 const wsgi_alias_t *wsgi_mapping_alias(const request_rec *r);
 
-/* OK, or an HTTP status with the reason logged: no such group, or not for this virtual host. */
-int wsgi_route_find(request_rec *r, wsgi_route_t *route);
+/* handler: of the request's handler name, or NULL. OK, or an HTTP status with the reason logged: the
+ * group does not exist, or is not for this place. */
+int wsgi_route_find(request_rec *r, const wsgi_handler_script_t *handler, wsgi_route_t *route);
 
 #endif

@@ -11,6 +11,7 @@ typedef struct resolver {
     server_rec *main_server;
     wsgi_server_config_t *main;
     wsgi_settings_t *settings;
+    apr_array_header_t *imports; /* wsgi_import_t *: into httpd's children */
     bool has_faults;
 } resolver_t;
 
@@ -52,15 +53,36 @@ int wsgi_settings_find_group(const wsgi_settings_t *settings, wsgi_bytes_t name)
 
 /* ---- process groups ---- */
 
+/* What a group has no option for is the whole server's. WSGIPythonPath and WSGIPythonEggs are for
+ * httpd's children alone. */
+static void inherit_python(wsgi_group_settings_t *group, const wsgi_group_settings_t *python)
+{
+    if (*group->python_home == '\0') {
+        group->python_home = python->python_home;
+    }
+    if (group->switch_interval_us == 0) {
+        group->switch_interval_us = python->switch_interval_us;
+    }
+    group->python_warnings = python->python_warnings;
+    group->python_optimize = python->python_optimize;
+    group->hash_seed = python->hash_seed;
+    group->dont_write_bytecode = python->dont_write_bytecode;
+    group->restrict_stdin = python->restrict_stdin;
+    group->restrict_stdout = python->restrict_stdout;
+    group->allow_signals = python->allow_signals;
+    group->abandon_interpreters = python->abandon_interpreters;
+    group->per_interpreter_gil = python->per_interpreter_gil;
+    group->free_threading = python->free_threading;
+    group->is_case_blind = python->is_case_blind;
+}
+
 static void complete_group(const resolver_t *it, wsgi_group_draft_t *draft)
 {
     wsgi_group_settings_t *settings = &draft->group.settings;
     const server_rec *server = draft->group.server;
     settings->is_multiprocess = settings->processes > 0;
     settings->processes += settings->processes == 0;
-    if (*settings->python_home == '\0') {
-        settings->python_home = it->main->python_home;
-    }
+    inherit_python(settings, &it->main->python);
     settings->server_version = AP_SERVER_MAJORVERSION_NUMBER * 10000 +
                                AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER;
     int level = ap_get_server_module_loglevel(server, APLOG_MODULE_INDEX);
@@ -152,6 +174,75 @@ static void resolve_server(resolver_t *it, wsgi_server_config_t *config)
     config->alias_map = wsgi_alias_map_make(it->pconf, paths, (size_t)aliases->nelts);
 }
 
+/* ---- imports ahead of requests ---- */
+
+/* A group belongs to the virtual host that defines it and to those of the same name, so that the
+ * HTTP and the HTTPS side of a site can share it; the main server's belong to all. */
+bool wsgi_settings_may_use(const server_rec *server, const wsgi_group_t *group)
+{
+    const server_rec *owner = group->server;
+    return owner == server || !owner->is_virtual ||
+           (owner->server_hostname != NULL && server->server_hostname != NULL &&
+            strcmp(owner->server_hostname, server->server_hostname) == 0);
+}
+
+/* Two lines for each: application group, script. A script that two places name is loaded once. */
+static void import_into_group(const resolver_t *it, wsgi_group_settings_t *group,
+                              const wsgi_import_t *import)
+{
+    const char *entry = apr_pstrcat(it->pconf, import->application_group->text.data, "\n",
+                                    import->script, "\n", NULL);
+    const char *found = strstr(group->import_scripts, entry);
+    if (found == NULL || (found != group->import_scripts && found[-1] != '\n')) {
+        group->import_scripts = apr_pstrcat(it->pconf, group->import_scripts, entry, NULL);
+    }
+}
+
+static void resolve_import(resolver_t *it, const server_rec *server, wsgi_import_t *import)
+{
+    int index = import->process_group->group;
+    if (index == WSGI_GROUP_EMBEDDED) {
+        APR_ARRAY_PUSH(it->imports, wsgi_import_t *) = import;
+    }
+    else if (index >= 0 && !wsgi_settings_may_use(server, &it->settings->groups[index])) {
+        FAULT(it, import->place, WSGI_ID(1509),
+              "the process group '%s' belongs to a virtual host of another ServerName, so '%s' "
+              "cannot be loaded into it: define it here, or outside all virtual hosts",
+              import->process_group->name.text.data, import->script);
+    }
+    else if (index >= 0) {
+        import_into_group(it, &it->settings->groups[index].settings, import);
+    }
+}
+
+/* An alias whose groups are known, and whose target is one file, is loaded ahead of requests. */
+static bool is_preloaded(const wsgi_alias_t *alias)
+{
+    const wsgi_dir_config_t *options = &alias->options;
+    size_t len = strlen(alias->target);
+    return options->process_group != NULL && options->application_group != NULL &&
+           options->process_group->name.kind == WSGI_NAME_LITERAL &&
+           options->application_group->kind == WSGI_NAME_LITERAL && alias->target[len - 1] != '/' &&
+           (alias->regex == NULL || strchr(alias->target, '$') == NULL);
+}
+
+static void resolve_imports(resolver_t *it, const server_rec *server,
+                            const wsgi_server_config_t *config)
+{
+    for (int i = 0; i < config->imports->nelts; i++) {
+        resolve_import(it, server, APR_ARRAY_IDX(config->imports, i, wsgi_import_t *));
+    }
+    for (int i = 0; i < config->aliases->nelts; i++) {
+        const wsgi_alias_t *alias = APR_ARRAY_IDX(config->aliases, i, wsgi_alias_t *);
+        if (is_preloaded(alias)) {
+            wsgi_import_t *import = apr_palloc(it->pconf, sizeof *import);
+            *import = (wsgi_import_t){alias->target, alias->options.process_group,
+                                      alias->options.application_group, alias->place};
+            resolve_import(it, server, import);
+        }
+    }
+}
+
 /* ---- Python in httpd's children ---- */
 
 /* Can a request get a handler of ours other than by an alias? Any directive may name it (SetHandler,
@@ -163,6 +254,8 @@ static bool may_set_handler(const ap_directive_t *node)
         if (strstr(args, "wsgi-script") != NULL || strstr(args, "x-httpd-wsgi") != NULL ||
             (strncasecmp(node->directive, "AllowOverride", 13) == 0 &&
              strcasecmp(args, "None") != 0) ||
+            (strcasecmp(node->directive, "WSGIHandlerScript") == 0 &&
+             strstr(args, "process-group=") == NULL) ||
             may_set_handler(node->first_child)) {
             return true;
         }
@@ -201,6 +294,12 @@ static bool refers_to_embedded(const wsgi_server_config_t *config)
  * not walked, so an alias that only a <Directory> delegates counts as embedded. */
 static bool needs_python(const resolver_t *it)
 {
+    if (it->imports->nelts > 0) {
+        return true;
+    }
+    if (it->settings->restrict_embedded) {
+        return false;
+    }
     bool may_set = may_set_handler(ap_conftree);
     for (const server_rec *s = it->main_server; s != NULL; s = s->next) {
         const wsgi_server_config_t *config = wsgi_server_config(s);
@@ -225,7 +324,7 @@ static void check_home(const resolver_t *it, const char *home, const char *what)
 static void check_homes(const resolver_t *it)
 {
     if (it->settings->needs_python) {
-        check_home(it, it->settings->python_home, "WSGIPythonHome");
+        check_home(it, it->settings->python->python_home, "WSGIPythonHome");
     }
     for (unsigned i = 0; i < it->settings->group_count; i++) {
         const wsgi_group_settings_t *group = &it->settings->groups[i].settings;
@@ -242,15 +341,24 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
     if (main->settings != NULL) {
         return main->settings;
     }
-    resolver_t it = {pconf, main_server, main, apr_pcalloc(pconf, sizeof(wsgi_settings_t)), false};
-    it.settings->python_home = main->python_home;
-    it.settings->python_path = main->python_path;
+    resolver_t it = {
+        .pconf = pconf,
+        .main_server = main_server,
+        .main = main,
+        .settings = apr_pcalloc(pconf, sizeof(wsgi_settings_t)),
+        .imports = apr_array_make(pconf, 2, sizeof(wsgi_import_t *)),
+    };
+    it.settings->python = &main->python;
+    it.settings->imports = it.imports;
+    it.settings->restrict_embedded = main->restrict_embedded != 0;
+    it.settings->is_case_blind = main->python.is_case_blind != 0;
     resolve_groups(&it);
     check_program(&it);
     for (server_rec *s = main_server; s != NULL; s = s->next) {
         wsgi_server_config_t *config = own_config(&it, s);
         if (config != NULL) {
             resolve_server(&it, config);
+            resolve_imports(&it, s, config);
         }
     }
     it.settings->needs_python = needs_python(&it);

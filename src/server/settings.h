@@ -32,27 +32,51 @@ typedef struct wsgi_group_ref {
 #define WSGI_GROUP_EMBEDDED (-1)
 #define WSGI_GROUP_DYNAMIC  (-2) /* known only when a request expands the name */
 
-enum wsgi_flag { WSGI_FLAG_UNSET = -1, WSGI_FLAG_OFF = 0, WSGI_FLAG_ON = 1 };
+enum wsgi_flag {
+    WSGI_FLAG_UNSET = -1,
+    WSGI_FLAG_OFF = 0,
+    WSGI_FLAG_ON = 1,
+    WSGI_FLAG_THIRD = 2, /* Buffer of WSGIChunkedRequest, Auto of WSGIMapHEADToGET */
+};
 
 /* What may differ from directory to directory, and what an alias lays over it. Kept small: httpd
  * merges one for each section that a request meets. */
 typedef struct wsgi_dir_config {
     const wsgi_group_ref_t *process_group; /* NULL: not set; so with the others */
     const wsgi_name_t *application_group;
-    const char *callable_object;
-    int script_reloading, pass_authorization; /* enum wsgi_flag */
+    const wsgi_name_t *callable_object;
+    apr_hash_t *handler_scripts;                /* handler name → wsgi_handler_script_t */
+    const apr_array_header_t *restrict_process; /* const char *: names that are allowed */
+    int script_reloading, pass_authorization, pass_apache_request; /* enum wsgi_flag */
+    int chunked_request, map_head_to_get, error_override, enable_sendfile, ignore_activity;
 } wsgi_dir_config_t;
 
 /* The inner value where it was set, else the outer one. */
 void wsgi_dir_config_lay(wsgi_dir_config_t *merged, const wsgi_dir_config_t *outer,
                          const wsgi_dir_config_t *inner);
 
+/* A WSGIHandlerScript; its options lie over the directory's. */
+typedef struct wsgi_handler_script {
+    const char *script;
+    wsgi_dir_config_t options;
+} wsgi_handler_script_t;
+
 typedef struct wsgi_alias {
     const char *path; /* URL path, NULL where a regular expression decides */
     ap_regex_t *regex;
     const char *target;
     wsgi_dir_config_t options;
+    wsgi_place_t place;
 } wsgi_alias_t;
+
+/* A script that is loaded before any request: WSGIImportScript, or an alias whose two groups are
+ * known. Both names are literals. */
+typedef struct wsgi_import {
+    const char *script;
+    const wsgi_group_ref_t *process_group;
+    const wsgi_name_t *application_group;
+    wsgi_place_t place;
+} wsgi_import_t;
 
 /* A WSGIDaemonProcess as written; `group` is completed when the settings are resolved. */
 typedef struct wsgi_group_draft {
@@ -63,8 +87,10 @@ typedef struct wsgi_group_draft {
 
 /* The whole server's, resolved. */
 typedef struct wsgi_settings {
-    const char *python_home, *python_path; /* embedded; "" where not set */
-    wsgi_group_t *groups;                  /* in the order of the configuration */
+    const wsgi_group_settings_t *python; /* of httpd's children: members for Python only */
+    const apr_array_header_t *imports;   /* wsgi_import_t *: into httpd's children */
+    bool restrict_embedded, is_case_blind;
+    wsgi_group_t *groups; /* in the order of the configuration */
     unsigned group_count;
     apr_hash_t *groups_by_name; /* name → a pointer into `groups` */
     bool needs_python;          /* an httpd child may have to run an application */
@@ -78,7 +104,9 @@ typedef struct wsgi_server_config {
     apr_array_header_t *aliases;      /* wsgi_alias_t * */
     apr_array_header_t *group_drafts; /* wsgi_group_draft_t * */
     apr_array_header_t *group_refs;   /* wsgi_group_ref_t * */
-    const char *python_home, *python_path;
+    apr_array_header_t *imports;      /* wsgi_import_t * */
+    wsgi_group_settings_t python;     /* of httpd's children, and of groups that say nothing */
+    int64_t restrict_embedded;
 
     const wsgi_alias_map_t *alias_map; /* resolved: of `aliases` that have a path */
     bool has_regex_aliases;            /* resolved */
@@ -100,6 +128,13 @@ static inline const wsgi_dir_config_t *wsgi_dir_config(const request_rec *r)
 {
     return ap_get_module_config(r->per_dir_config, &wsgi_module);
 }
+
+/* A group's settings where nobody has said anything. `processes` is 0 then: that is what
+ * wsgi.multiprocess asks. */
+extern const wsgi_group_settings_t wsgi_group_unset;
+
+/* May requests of this server go to the group? */
+bool wsgi_settings_may_use(const server_rec *server, const wsgi_group_t *group);
 
 /* The group of that name, or -1. */
 int wsgi_settings_find_group(const wsgi_settings_t *settings, wsgi_bytes_t name);

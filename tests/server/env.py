@@ -419,7 +419,6 @@ class Server:
         try:
             self.check()
             if self.process.poll() is None:
-                self._let_connections_end()
                 self.stop()
                 self.check()
         finally:
@@ -434,10 +433,14 @@ class Server:
 
     def stop(self):
         """SIGTERM, and nothing may be left when the parent has gone."""
+        self._let_connections_end()
         self.signal(signal.SIGTERM)
-        if self.process.wait(timeout=20 * PATIENCE) == -signal.SIGTERM:
+        status = self.process.wait(timeout=20 * PATIENCE)
+        if status == -signal.SIGTERM:
             # It listened, but had no handler yet: its family finds out by itself.
             wait_until(lambda: not self.leftovers(), "the family ends", 8 * PATIENCE)
+        else:
+            assert status == 0, "how httpd's parent ended"
         self.check_gone()
 
     def check_gone(self):

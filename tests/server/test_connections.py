@@ -14,7 +14,7 @@ from processes import wait_until
 
 NOBODY_TOOK_IT = "WSGI0116"
 TOO_LATE = "WSGI0145"
-TOO_OLD = "WSGI1411"
+TOO_OLD = "WSGI1412"
 WORKER_DIED = "WSGI1409"
 
 # Where a child is one request, as many children as there are clients: they should wait for a
@@ -223,6 +223,7 @@ def test_what_a_stopped_worker_has_begun_ends_by_socket_timeout(launch_once):
 # ---- deadlines
 
 
+@pytest.mark.compat("OPT-socket-timeout")
 def test_socket_timeout_before_the_head(launch_once):
     server = launch_once("daemon", daemon="processes=1 threads=2 socket-timeout=1")
     numbered = Numbered(server)
@@ -235,6 +236,7 @@ def test_socket_timeout_before_the_head(launch_once):
         assert numbered.ask(f"fast{number}")[0] == 200
 
 
+@pytest.mark.compat("OPT-connect-timeout", "FAIL-refused")
 def test_connect_timeout_counts_all_waiting(launch_once):
     """At the rendezvous and in the child; each client is told when it may come again."""
     server = launch_once("daemon", daemon="processes=1 threads=1 connect-timeout=1", config=CROWD)
@@ -253,6 +255,7 @@ def test_connect_timeout_counts_all_waiting(launch_once):
     assert server.get("/hello").status == 200
 
 
+@pytest.mark.compat("OPT-listen-backlog")
 def test_a_full_backlog(launch_once):
     """More than may wait: they try again until connect-timeout, and get in as places become free."""
     server = launch_once("daemon", config=CROWD,
@@ -273,6 +276,7 @@ def test_a_full_backlog(launch_once):
     assert [numbered.executions(f"n{number}") for number in range(8)] == [0] * 8
 
 
+@pytest.mark.compat("OPT-queue-timeout", "FAIL-queue-timeout")
 def test_queue_timeout(launch_once):
     server = launch_once("daemon", daemon="processes=1 threads=1 queue-timeout=1", config=CROWD)
     numbered = Numbered(server)

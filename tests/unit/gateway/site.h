@@ -35,33 +35,39 @@ static inline void site_write(const char *path, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-static inline int site_start(void **state)
+static const wsgi_runtime_settings_t site_settings = {
+    .python_home = "",
+    .python_path = "",
+    .home = "",
+    .process_group = "",
+    .server_description = "Apache/2.4.71 (unit test)",
+    .server_version = 20471,
+    .processes = 1,
+    .threads = 15,
+    .is_multithread = true,
+    .python_eggs = "",
+    .python_warnings = "",
+    .hash_seed = WSGI_HASH_SEED_RANDOM,
+};
+
+static inline int site_start_with(const wsgi_runtime_settings_t *settings)
 {
-    static const wsgi_runtime_settings_t settings = {
-        .python_home = "",
-        .python_path = "",
-        .home = "",
-        .process_group = "",
-        .server_description = "Apache/2.4.71 (unit test)",
-        .server_version = 20471,
-        .processes = 1,
-        .threads = 15,
-        .is_multithread = true,
-        .python_eggs = "",
-        .python_warnings = "",
-        .hash_seed = WSGI_HASH_SEED_RANDOM,
-    };
     wsgi_result_t result;
-    (void)state;
     snprintf(site_directory, sizeof(site_directory), "/tmp/quetzal-unit.XXXXXX");
     if (mkdtemp(site_directory) == NULL) {
         return -1;
     }
-    if (wsgi_runtime_start(&settings, &result) != WSGI_OK) {
+    if (wsgi_runtime_start(settings, &result) != WSGI_OK) {
         fprintf(stderr, "%s\n", result.detail);
         return -1;
     }
     return 0;
+}
+
+static inline int site_start(void **state)
+{
+    (void)state;
+    return site_start_with(&site_settings);
 }
 
 static inline int site_stop(void **state)

@@ -24,6 +24,7 @@ static void assert_logs(const char *statement, const char *const *lines)
 #define LINES(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define NO_LINES   ((const char *const[]){NULL})
 
+/* compat: ERRORS-lines STREAM-output */
 static void test_lines(void **state)
 {
     (void)state;
@@ -33,6 +34,7 @@ static void test_lines(void **state)
     assert_logs("e.write('o'); e.write('n'); e.write('e\\n')", LINES("one"));
     assert_logs("e.write('\\n')", LINES(""));
     assert_logs("e.write('')", NO_LINES);
+    assert_logs("e.write('before\\0after\\n')", LINES("before"));
     assert_logs("print('to stderr', file=sys.stderr)", LINES("to stderr"));
     assert_logs("print('to stdout')", LINES("to stdout"));
     assert_logs("print('caf\\xe9')", LINES("caf\xc3\xa9"));
@@ -41,6 +43,7 @@ static void test_lines(void **state)
                 LINES("raw", "view"));
 }
 
+/* compat: ERRORS-lines */
 static void test_a_line_without_end_waits(void **state)
 {
     (void)state;
@@ -52,6 +55,7 @@ static void test_a_line_without_end_waits(void **state)
     assert_logs("print('a', end=''); print('b', end=''); print('c')", LINES("abc"));
 }
 
+/* compat: ERRORS-long */
 static void test_long_lines_are_cut_into_records(void **state)
 {
     fake_exchange_t fake;
@@ -69,6 +73,7 @@ static void test_long_lines_are_cut_into_records(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: ERRORS-properties ERRORS-text STREAM-names */
 static void test_properties(void **state)
 {
     static const char *const cases[][2] = {
@@ -91,6 +96,7 @@ static void test_properties(void **state)
     }
 }
 
+/* compat: ERRORS-properties ERRORS-str-only */
 static void test_misuse_raises(void **state)
 {
     static const char *const cases[][2] = {
@@ -113,6 +119,7 @@ static void test_misuse_raises(void **state)
     }
 }
 
+/* compat: ERRORS-buffer */
 static void test_text_in_the_buffer_is_deprecated(void **state)
 {
     fake_exchange_t fake;
@@ -152,6 +159,7 @@ static void test_the_next_request_has_a_good_stream(void **state)
     }
 }
 
+/* compat: ERRORS-ended */
 static void test_use_after_the_request(void **state)
 {
     fake_exchange_t fake;
@@ -166,6 +174,25 @@ static void test_use_after_the_request(void **state)
     assert_string_equal(fake_exchange_sent(&fake),
                         "<wsgi.errors> was used after the end of its request");
     assert_lacks(fake_exchange_log(&fake), "too late");
+    fake_exchange_free(&fake);
+}
+
+/* A stream that was kept says nothing as it goes. */
+static void test_the_end_of_a_kept_stream(void **state)
+{
+    fake_exchange_t fake;
+    (void)state;
+    (void)site_answer(&fake, "kept = []\n" APP OK "    print('once', file=environ['wsgi.errors'])\n"
+                             "    for stream in kept: stream.flush()\n    kept.clear()\n"
+                             "    kept.append(environ['wsgi.errors'])\n    return []\n");
+    const char *path = fake.ex.request.script.data;
+    char expected[256];
+    snprintf(expected, sizeof(expected), "<3> [%s] once\n", path);
+    for (int i = 0; i < 2; i++) {
+        site_again(&fake);
+        assert_int_equal(site_serve(&fake), WSGI_OK);
+        assert_string_equal(fake_exchange_log(&fake), expected);
+    }
     fake_exchange_free(&fake);
 }
 
@@ -199,6 +226,7 @@ static void discard(void *baton, int level, const char *file, int line, const ch
     (void)text;
 }
 
+/* compat: SIGNAL-restricted */
 static void test_signal_is_restricted(void **state)
 {
     fake_exchange_t fake;
@@ -227,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_text_in_the_buffer_is_deprecated),
         cmocka_unit_test(test_the_next_request_has_a_good_stream),
         cmocka_unit_test(test_use_after_the_request),
+        cmocka_unit_test(test_the_end_of_a_kept_stream),
         cmocka_unit_test(test_logging_to_stderr),
         cmocka_unit_test(test_lines_at_import_belong_to_the_request),
         cmocka_unit_test(test_signal_is_restricted),

@@ -60,6 +60,7 @@ static void look_around(void)
     run_in("", "import sys, threading, os, mod_wsgi, apache\n"
                "print('argv', sys.argv)\n"
                "print('main thread', threading.current_thread() is threading.main_thread())\n"
+               "print('stdin', sys.stdin.name)\n"
                "print('utf8', sys.flags.utf8_mode, sys.getfilesystemencoding())\n"
                "print('locale', os.environ.get('LC_CTYPE'))\n"
                "print('version', mod_wsgi.version, mod_wsgi.quetzal_version)\n"
@@ -72,11 +73,14 @@ static void look_around(void)
     wsgi_runtime_stop();
 }
 
+/* compat: PROC-argv PROC-main-thread MOD-version MOD-mod-wsgi MOD-groups MOD-shape MOD-apache
+ * MOD-apache-version */
 static void test_what_code_finds(void **state)
 {
     static const char *const lines[] = {
         "argv ['mod_wsgi']\n",
         "main thread True\n",
+        "stdin <stdin>\n",
         "utf8 1 utf-8\n",
         "locale None\n",
         "version (6, 0, 5) 0.1.0\n",
@@ -93,6 +97,25 @@ static void test_what_code_finds(void **state)
     for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
         assert_has(output, lines[i]);
     }
+}
+
+/* An interpreter copies the environment as it is made; later changes stay where they are made. */
+static void look_at_environ(void)
+{
+    setenv("INHERITED", "yes", 1);
+    start_or_exit(&usual_settings);
+    run_in("", "import os\nos.environ['BEFORE'] = 'main'\n");
+    run_in("sub", "import os\n"
+                  "print([os.environ.get(k) for k in ('INHERITED', 'BEFORE')])\n"
+                  "os.environ['AFTER'] = 'sub'\n");
+    run_in("", "import os\nos.environ['LATER'] = 'main'\nprint(os.environ.get('AFTER'))\n");
+    run_in("sub", "import os\nprint(os.environ.get('LATER'), os.environ['AFTER'])\n");
+}
+
+static void test_environments_are_apart(void **state)
+{
+    (void)state;
+    assert_string_equal(output_of(look_at_environ, 0), "['yes', 'main']\nNone\nNone sub\n");
 }
 
 static void look_with_locale(void)
@@ -126,6 +149,7 @@ static void look_at_path(void)
     wsgi_runtime_stop();
 }
 
+/* compat: DIR-pythonpath OPT-home OPT-python-path */
 static void test_order_of_the_path(void **state)
 {
     (void)state;
@@ -158,6 +182,7 @@ static void look_at_environment(void)
     wsgi_runtime_stop();
 }
 
+/* compat: DIR-pythonhome-venv */
 static void test_a_virtual_environment(void **state)
 {
     (void)state;
@@ -174,6 +199,7 @@ static void start_in_installation(void)
     run_in("", "import sys, json\nprint('prefix', sys.prefix)\n");
 }
 
+/* compat: DIR-pythonhome */
 static void test_an_installation_as_home(void **state)
 {
     (void)state;
@@ -241,6 +267,7 @@ static void end_with_leftovers(void)
     run_in("sub", "print('never')\n");
 }
 
+/* compat: INTERP-end */
 static void test_an_orderly_end(void **state)
 {
     (void)state;
@@ -270,6 +297,7 @@ static void end_with_daemon_thread(void)
     printf("survived\n");
 }
 
+/* compat: PROC-daemon-threads */
 static void test_an_end_with_daemon_threads(void **state)
 {
     (void)state;
@@ -362,6 +390,7 @@ static void exit_in_atexit(void)
     printf("survived\n");
 }
 
+/* compat: INTERP-end-exceptions */
 static void test_exits_in_atexit_do_not_exit(void **state)
 {
     (void)state;
@@ -372,6 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_code_finds),
+        cmocka_unit_test(test_environments_are_apart),
         cmocka_unit_test(test_a_locale_that_is_chosen_stands),
         cmocka_unit_test(test_order_of_the_path),
         cmocka_unit_test(test_a_virtual_environment),

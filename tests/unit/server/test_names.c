@@ -9,7 +9,8 @@
 
 #include "pool.h"
 
-static const wsgi_name_place_t place = {"example.org", 8080, {"/blog", 5}};
+static const wsgi_name_place_t place = {"example.org", "asked.example", 8080, {"/blog", 5}, NULL,
+                                        NULL};
 
 static void expect_name(apr_pool_t *pool, const char *text, const wsgi_name_place_t *at,
                         const char *expected)
@@ -20,6 +21,7 @@ static void expect_name(apr_pool_t *pool, const char *text, const wsgi_name_plac
     assert_int_equal(expanded.len, strlen(expected));
 }
 
+/* compat: NAME-global */
 static void test_tokens(void **state)
 {
     expect_name(*state, "%{GLOBAL}", &place, "");
@@ -27,6 +29,7 @@ static void test_tokens(void **state)
     expect_name(*state, "%{RESOURCE}", &place, "example.org:8080|/blog");
 }
 
+/* compat: NAME-whole */
 static void test_literals(void **state)
 {
     expect_name(*state, "site", &place, "site");
@@ -36,11 +39,12 @@ static void test_literals(void **state)
     expect_name(*state, "%{global}", &place, "%{global}");
 }
 
+/* compat: NAME-port */
 static void test_default_ports_are_left_out(void **state)
 {
     static const unsigned defaults[] = {80, 443};
     for (size_t i = 0; i < 2; i++) {
-        const wsgi_name_place_t at = {"example.org", defaults[i], {"", 0}};
+        const wsgi_name_place_t at = {"example.org", "", defaults[i], {"", 0}, NULL, NULL};
         expect_name(*state, "%{SERVER}", &at, "example.org");
         expect_name(*state, "%{RESOURCE}", &at, "example.org|");
     }
@@ -48,7 +52,7 @@ static void test_default_ports_are_left_out(void **state)
 
 static void test_largest_port_fits(void **state)
 {
-    const wsgi_name_place_t at = {"h", UINT32_MAX, {"/s", 2}};
+    const wsgi_name_place_t at = {"h", "", UINT32_MAX, {"/s", 2}, NULL, NULL};
     expect_name(*state, "%{RESOURCE}", &at, "h:4294967295|/s");
 }
 
