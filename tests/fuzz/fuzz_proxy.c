@@ -20,12 +20,12 @@ enum scene {
     SCENE_SILENT = 1 << 2,  /* and never sends the rest of it */
     SCENE_HELLO = 1 << 3,   /* the worker begins as it should */
     SCENE_FILE = 1 << 4,    /* a file comes along with each part */
-    SCENE_PARTS = 1 << 5,   /* a few bytes at a time */
+    SCENE_PARTS = 1 << 5,   /* a few bytes at a time, small frames alone */
     SCENE_SLOW = 1 << 6,    /* the client reads now and then */
     SCENE_NO_BODY = 1 << 7, /* the method is HEAD */
 };
 
-enum { PROCESSES = 1, PART = 13, BODY = 200000, ROUNDS_MOST = 100000 };
+enum { PROCESSES = 1, PART = 13, SMALL = 40, BODY = 200000, ROUNDS_MOST = 100000 };
 
 typedef struct client {
     wsgi_exchange_t ex; /* first: the verbs cast back */
@@ -238,6 +238,19 @@ static void say_hello(stage_t *s, int fd)
     settle(s);
 }
 
+/* Of what is to be said, what goes in one segment. */
+static size_t segment(const stage_t *s, wsgi_bytes_t words)
+{
+    wsgi_frame_t frame;
+
+    if ((s->client.scene & SCENE_PARTS) == 0) {
+        return words.len;
+    }
+    const ssize_t size = wsgi_wire_take(words, UINT32_MAX, &frame, NULL);
+    const size_t most = size > 0 && size <= SMALL ? (size_t)size : PART;
+    return words.len < most ? words.len : most;
+}
+
 /* Says as much as is listened to, and hangs up unless the request has ended; the rest is for the
  * next worker, or the next request. */
 static void speak(stage_t *s, int fd, wsgi_bytes_t *words)
@@ -246,9 +259,7 @@ static void speak(stage_t *s, int fd, wsgi_bytes_t *words)
     char heard[4096];
 
     while (words->len > 0 && s->is_running && s->p->try_count == tries) {
-        const size_t most = (s->client.scene & SCENE_PARTS) != 0 ? PART : SIZE_MAX;
-        const size_t len = words->len < most ? words->len : most;
-        const ssize_t count = send_part(s, fd, (wsgi_bytes_t){words->data, len});
+        const ssize_t count = send_part(s, fd, (wsgi_bytes_t){words->data, segment(s, *words)});
 
         if (count < 0) {
             break;
