@@ -142,8 +142,9 @@ def test_a_worker_has_no_more_connections_than_threads(launch_once):
         return status
 
     assert set(parallel(ask, range(300), 16)) == {200}
-    # one more may be seen in the instant in which one takes the place of another
-    assert max(most) <= idle + 3 + 1
+    # each thread may have one in its hand for the instant in which it takes another's place
+    assert max(most) <= idle + 3 + 3
+    wait_until(lambda: len(sockets(worker)) <= idle + 3, "one for each thread at most is kept")
 
 
 def test_two_hundred_clients(launch_once):
