@@ -57,6 +57,7 @@ static void begin_row(const supervisor_t *self, wsgi_worker_row_t *row)
         self->process->counters->restarts++;
     }
     row->busy = 0;
+    row->leases = 0;
     row->requests = 0;
     row->errors = 0;
 }

@@ -17,7 +17,7 @@
 #include "threads.h"
 #include "wsgi_runtime.h"
 
-#define SOCKET_TIMEOUT_US INT64_C(300000000) /* silence of an httpd child: httpd ends it sooner */
+#define SILENCE_US INT64_C(300000000) /* of an httpd child, at least: httpd ends it sooner */
 
 typedef struct worker {
     const wsgi_worker_settings_t *settings;
@@ -251,6 +251,13 @@ static void end(const worker_t *worker)
     fflush(NULL);
 }
 
+static int64_t socket_timeout_us(const wsgi_group_settings_t *group)
+{
+    const int64_t timeout_us = group->socket_timeout_s * 1000000;
+
+    return timeout_us > SILENCE_US ? timeout_us : SILENCE_US;
+}
+
 static void describe_connections(worker_t *worker)
 {
     const wsgi_worker_settings_t *settings = worker->settings;
@@ -260,7 +267,8 @@ static void describe_connections(worker_t *worker)
         .group = worker->group->name,
         .row = row,
         .hello = {WSGI_WIRE_VERSION, settings->slot, row->generation},
-        .socket_timeout_us = SOCKET_TIMEOUT_US,
+        .socket_timeout_us = socket_timeout_us(worker->group),
+        .queue_timeout_us = worker->group->queue_timeout_s * 1000000,
     };
 }
 

@@ -18,6 +18,8 @@ static const wsgi_dir_config_t unset = {
 };
 
 #define THREADS_DEFAULT    15
+#define CONNECT_TIMEOUT_S  15
+#define LISTEN_BACKLOG     100
 #define SHUTDOWN_TIMEOUT_S 5
 
 const wsgi_group_settings_t wsgi_group_unset = {
@@ -28,6 +30,8 @@ const wsgi_group_settings_t wsgi_group_unset = {
 #undef NUMBER
     .threads = THREADS_DEFAULT,
     .shutdown_timeout_s = SHUTDOWN_TIMEOUT_S,
+    .connect_timeout_s = CONNECT_TIMEOUT_S,
+    .listen_backlog = LISTEN_BACKLOG,
     .hash_seed = WSGI_HASH_SEED_RANDOM,
 };
 

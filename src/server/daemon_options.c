@@ -97,7 +97,6 @@ static wsgi_group_draft_t *make_draft(const cmd_parms *cmd, const char *name)
     wsgi_group_draft_t *draft = apr_pcalloc(cmd->pool, sizeof *draft);
     draft->place = wsgi_directive_place(cmd);
     draft->group.server = cmd->server;
-    draft->group.connect_timeout_us = apr_time_from_sec(WSGI_CONNECT_TIMEOUT_S);
     draft->group.settings = wsgi_group_unset;
     draft->group.settings.name = name;
     return draft;

@@ -37,6 +37,7 @@ typedef struct record {
     bool is_retired; /* its pconf has gone: never started again */
 
     int callers_fd, workers_fd; /* the rendezvous; both -1 once retired */
+    wsgi_backlog_t *backlog;    /* of the children; NULL once retired */
     int counters_fd, program_fd;
     const char *program_path;
     int control_fd;  /* of the running supervisor */
@@ -85,6 +86,8 @@ static void close_rendezvous(record_t *record)
     wsgi_fd_close(&record->workers_fd);
     wsgi_fd_close(&record->counters_fd);
     wsgi_fd_close(&record->program_fd);
+    wsgi_backlog_destroy(record->backlog);
+    record->backlog = NULL;
 }
 
 static void remove_record(record_t *record)
@@ -133,6 +136,16 @@ static record_t *add_record(registry_t *registry, const wsgi_group_t *group, uns
     return record;
 }
 
+/* At a time, with those that are on their way out. */
+static unsigned most_children(void)
+{
+    int limit;
+
+    return ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &limit) == APR_SUCCESS && limit > 0
+               ? 2 * (unsigned)limit
+               : 512;
+}
+
 static int open_rendezvous(record_t *record, wsgi_result_t *result)
 {
     int ends[2];
@@ -145,6 +158,10 @@ static int open_rendezvous(record_t *record, wsgi_result_t *result)
     }
     record->callers_fd = ends[0];
     record->workers_fd = ends[1];
+    record->backlog = wsgi_backlog_create(most_children());
+    if (record->backlog == NULL) {
+        return wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
+    }
     record->counters_fd = wsgi_counters_create((unsigned)record->group.settings.processes, result);
     return record->counters_fd < 0 ? result->code : WSGI_OK;
 }
@@ -430,13 +447,17 @@ int wsgi_groups_parent_open(const wsgi_group_t *groups, unsigned count, apr_pool
 static wsgi_link_t *open_link(const record_t *record)
 {
     wsgi_result_t result = {0};
+    const wsgi_group_settings_t *group = &record->group.settings;
     const wsgi_link_settings_t settings = {
-        .group = record->group.settings.name,
+        .group = group->name,
         .rendezvous_fd = record->callers_fd,
         .counters = wsgi_counters_map(record->counters_fd, false, &result),
-        .processes = (unsigned)record->group.settings.processes,
-        .connect_timeout_us = record->group.connect_timeout_us,
-        .socket_timeout_us = record->group.socket_timeout_us,
+        .processes = (unsigned)group->processes,
+        .threads = (unsigned)group->threads,
+        .backlog = record->backlog,
+        .listen_backlog = (unsigned)group->listen_backlog,
+        .connect_timeout_us = group->connect_timeout_s * 1000000,
+        .socket_timeout_us = group->socket_timeout_s * 1000000,
     };
     wsgi_link_t *link = settings.counters != NULL ? wsgi_link_open(&settings) : NULL;
 
@@ -444,8 +465,7 @@ static wsgi_link_t *open_link(const record_t *record)
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, record->group.server,
                      WSGI_ID(1604) "process group '%s' cannot be reached from this child, requests "
                                    "get 503: %s",
-                     record->group.settings.name,
-                     result.code != WSGI_OK ? result.detail : "out of memory");
+                     group->name, result.code != WSGI_OK ? result.detail : "out of memory");
     }
     return link;
 }

@@ -20,7 +20,6 @@
 typedef struct wsgi_group {
     const server_rec *server;       /* whose error log it writes to */
     wsgi_group_settings_t settings; /* restart_delay_ms and parent_pid are filled in here */
-    int64_t connect_timeout_us, socket_timeout_us; /* of the links to it */
 } wsgi_group_t;
 
 /* Is the program of this build's Python there, beside the module? For check_config. WSGI_OK, or WSGI_E_IO with the path and the cure. */

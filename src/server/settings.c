@@ -87,7 +87,12 @@ static void complete_group(const resolver_t *it, wsgi_group_draft_t *draft)
                                AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER;
     int level = ap_get_server_module_loglevel(server, APLOG_MODULE_INDEX);
     settings->log_level = level > WSGI_LOG_TRACE5 ? WSGI_LOG_TRACE5 : level;
-    draft->group.socket_timeout_us = server->timeout;
+    if (settings->socket_timeout_s == 0) {
+        settings->socket_timeout_s = apr_time_sec(server->timeout);
+    }
+    if (settings->connect_timeout_s == 0) {
+        settings->connect_timeout_s = apr_time_sec(server->timeout);
+    }
 }
 
 static void resolve_group(resolver_t *it, wsgi_group_draft_t *draft)

@@ -131,7 +131,6 @@ static inline const wsgi_dir_config_t *wsgi_dir_config(const request_rec *r)
 
 /* A group's settings where nobody has said anything. `processes` is 0 then: that is what
  * wsgi.multiprocess asks. */
-#define WSGI_CONNECT_TIMEOUT_S 15
 extern const wsgi_group_settings_t wsgi_group_unset;
 
 /* May requests of this server go to the group? */
