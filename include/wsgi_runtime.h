@@ -73,6 +73,14 @@ const char *wsgi_interp_name(const wsgi_interp_t *interp);
  * and a request tries again. Not attached. */
 int wsgi_runtime_import(const char *application_group, const char *script, wsgi_result_t *result);
 
+/* For a process that serves no requests, on its main thread, which runs scripts as programs.
+ * SIGTERM raises SystemExit from now on; needs allow_signals. WSGI_OK, or the code with the reason. */
+int wsgi_runtime_exit_on_sigterm(wsgi_result_t *result);
+
+/* Runs a script in the main interpreter to its end. False: it ended by SystemExit, which is no
+ * error, so no other may follow. What else it raises is logged. Not attached. */
+bool wsgi_runtime_run(const char *script);
+
 /* Frees what the calling thread holds in every interpreter. A thread that served and ends calls it
  * first; threads that cannot (httpd's) are covered by a thread-exit hook. */
 void wsgi_runtime_thread_end(void);

@@ -28,6 +28,7 @@ const wsgi_group_settings_t wsgi_group_unset = {
 #undef NUMBER
     .threads = THREADS_DEFAULT,
     .shutdown_timeout_s = SHUTDOWN_TIMEOUT_S,
+    .umask = -1,
     .hash_seed = WSGI_HASH_SEED_RANDOM,
 };
 

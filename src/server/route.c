@@ -164,6 +164,7 @@ static void name_group(request_rec *r, const wsgi_settings_t *settings, wsgi_rou
 
 static int find_group(request_rec *r, const wsgi_settings_t *settings, wsgi_route_t *route)
 {
+    route->target = NULL;
     name_group(r, settings, route);
     if (!is_allowed(route)) {
         return refuse_restricted(r, route);
@@ -174,9 +175,8 @@ static int find_group(request_rec *r, const wsgi_settings_t *settings, wsgi_rout
     if (route->group < 0) {
         return refuse_unknown(r, route);
     }
-    return wsgi_settings_may_use(r->server, &settings->groups[route->group])
-               ? OK
-               : refuse_foreign(r, route);
+    route->target = &settings->groups[route->group];
+    return wsgi_settings_may_use(r->server, route->target) ? OK : refuse_foreign(r, route);
 }
 
 int wsgi_route_find(request_rec *r, const wsgi_handler_script_t *handler, wsgi_route_t *route)

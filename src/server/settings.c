@@ -75,6 +75,19 @@ static void inherit_python(wsgi_group_settings_t *group, const wsgi_group_settin
     group->free_threading = python->free_threading;
 }
 
+/* Its paths mean something else without it, so this is more than a notice. */
+static void check_chroot(const resolver_t *it, wsgi_group_draft_t *draft)
+{
+    wsgi_group_settings_t *settings = &draft->group.settings;
+    if (*settings->chroot != '\0' && settings->uid < 0) {
+        complain(it, APLOG_WARNING, draft->place,
+                 WSGI_ID(1513) "WSGIDaemonProcess '%s': chroot=%s has no effect, since httpd was "
+                               "not started as root",
+                 settings->name, settings->chroot);
+        settings->chroot = "";
+    }
+}
+
 static void complete_group(const resolver_t *it, wsgi_group_draft_t *draft)
 {
     wsgi_group_settings_t *settings = &draft->group.settings;
@@ -101,6 +114,7 @@ static void resolve_group(resolver_t *it, wsgi_group_draft_t *draft)
     if (wsgi_group_user_resolve(draft, it->pconf, &result) < 0) {
         FAULT(it, draft->place, WSGI_ID(1503), "WSGIDaemonProcess '%s': %s", name, result.detail);
     }
+    check_chroot(it, draft);
     complete_group(it, draft);
     wsgi_group_t *group = &it->settings->groups[it->settings->group_count++];
     *group = draft->group;
@@ -180,16 +194,38 @@ bool wsgi_settings_may_use(const server_rec *server, const wsgi_group_t *group)
             strcmp(owner->server_hostname, server->server_hostname) == 0);
 }
 
-/* Two lines for each: application group, script. A script that two places name is loaded once. */
-static void import_into_group(const resolver_t *it, wsgi_group_settings_t *group,
-                              const wsgi_import_t *import)
+const char *wsgi_settings_path_inside(const wsgi_group_t *group, const char *path)
 {
-    const char *entry = apr_pstrcat(it->pconf, import->application_group->text.data, "\n",
-                                    import->script, "\n", NULL);
-    const char *found = strstr(group->import_scripts, entry);
-    if (found == NULL || (found != group->import_scripts && found[-1] != '\n')) {
-        group->import_scripts = apr_pstrcat(it->pconf, group->import_scripts, entry, NULL);
+    const char *root = group->settings.chroot;
+    size_t len = strlen(root);
+    while (len > 0 && root[len - 1] == '/') {
+        len--;
     }
+    return strncmp(path, root, len) == 0 && (len == 0 || path[len] == '/') ? path + len : NULL;
+}
+
+/* Two lines for each: application group, script. A script that two places name is loaded once. */
+static void import_into_group(resolver_t *it, wsgi_group_t *group, const wsgi_import_t *import)
+{
+    const char *script = wsgi_settings_path_inside(group, import->script);
+    if (script == NULL) {
+        FAULT(it, import->place, WSGI_ID(1514),
+              "'%s' cannot be loaded into the process group '%s': it lies outside chroot=%s",
+              import->script, group->settings.name, group->settings.chroot);
+        return;
+    }
+    const char **scripts = &group->settings.import_scripts;
+    const char *entry =
+        apr_pstrcat(it->pconf, import->application_group->text.data, "\n", script, "\n", NULL);
+    const char *found = strstr(*scripts, entry);
+    if (found == NULL || (found != *scripts && found[-1] != '\n')) {
+        *scripts = apr_pstrcat(it->pconf, *scripts, entry, NULL);
+    }
+}
+
+static bool is_service(const wsgi_group_t *group)
+{
+    return group->settings.threads == 0;
 }
 
 static void resolve_import(resolver_t *it, const server_rec *server, wsgi_import_t *import)
@@ -204,17 +240,27 @@ static void resolve_import(resolver_t *it, const server_rec *server, wsgi_import
               "cannot be loaded into it: define it here, or outside all virtual hosts",
               import->process_group->name.text.data, import->script);
     }
+    else if (index >= 0 && is_service(&it->settings->groups[index]) &&
+             import->application_group->text.len > 0) {
+        complain(it, APLOG_WARNING, import->place,
+                 WSGI_ID(1516) "'%s' is not run: threads=0 of the process group '%s' runs scripts "
+                               "of application-group=%%{GLOBAL} only",
+                 import->script, import->process_group->name.text.data);
+    }
     else if (index >= 0) {
-        import_into_group(it, &it->settings->groups[index].settings, import);
+        import_into_group(it, &it->settings->groups[index], import);
     }
 }
 
-/* An alias whose groups are known, and whose target is one file, is loaded ahead of requests. */
-static bool is_preloaded(const wsgi_alias_t *alias)
+/* An alias whose groups are known, and whose target is one file, is loaded ahead of requests. What
+ * a service group runs is said by WSGIImportScript alone. */
+static bool is_preloaded(const resolver_t *it, const wsgi_alias_t *alias)
 {
     const wsgi_dir_config_t *options = &alias->options;
     size_t len = strlen(alias->target);
-    return options->process_group != NULL && options->application_group != NULL &&
+    int group = options->process_group == NULL ? -1 : options->process_group->group;
+    return (group < 0 || !is_service(&it->settings->groups[group])) &&
+           options->process_group != NULL && options->application_group != NULL &&
            options->process_group->name.kind == WSGI_NAME_LITERAL &&
            options->application_group->kind == WSGI_NAME_LITERAL && alias->target[len - 1] != '/' &&
            (alias->regex == NULL || strchr(alias->target, '$') == NULL);
@@ -228,11 +274,25 @@ static void resolve_imports(resolver_t *it, const server_rec *server,
     }
     for (int i = 0; i < config->aliases->nelts; i++) {
         const wsgi_alias_t *alias = APR_ARRAY_IDX(config->aliases, i, wsgi_alias_t *);
-        if (is_preloaded(alias)) {
+        if (is_preloaded(it, alias)) {
             wsgi_import_t *import = apr_palloc(it->pconf, sizeof *import);
             *import = (wsgi_import_t){alias->target, alias->options.process_group,
                                       alias->options.application_group, alias->place};
             resolve_import(it, server, import);
+        }
+    }
+}
+
+static void check_services(const resolver_t *it)
+{
+    for (unsigned i = 0; i < it->settings->group_count; i++) {
+        const wsgi_group_t *group = &it->settings->groups[i];
+        if (is_service(group) && *group->settings.import_scripts == '\0') {
+            complain(it, APLOG_WARNING, (wsgi_place_t){NULL, 0},
+                     WSGI_ID(1515) "process group '%s' has nothing to do: threads=0 serves no "
+                                   "requests, and no WSGIImportScript names it with "
+                                   "application-group=%%{GLOBAL}",
+                     group->settings.name);
         }
     }
 }
@@ -322,8 +382,10 @@ static void check_homes(const resolver_t *it)
     }
     for (unsigned i = 0; i < it->settings->group_count; i++) {
         const wsgi_group_settings_t *group = &it->settings->groups[i].settings;
-        check_home(it, group->python_home,
-                   apr_psprintf(it->pconf, "process group '%s'", group->name));
+        if (*group->chroot == '\0') { /* links in there would lead elsewhere from here */
+            check_home(it, group->python_home,
+                       apr_psprintf(it->pconf, "process group '%s'", group->name));
+        }
     }
 }
 
@@ -355,6 +417,7 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
             resolve_imports(&it, s, config);
         }
     }
+    check_services(&it);
     it.settings->needs_python = needs_python(&it);
     check_homes(&it);
     main->settings = it.has_faults ? NULL : it.settings;

@@ -8,6 +8,7 @@ SPDX-License-Identifier: Apache-2.0
 
 import os
 import pwd
+import resource
 import shutil
 import signal
 import socket
@@ -165,13 +166,14 @@ class Server:
     ${apps}, ${scripts} and ${port} can be used."""
 
     def __init__(self, run, name, mode, *, daemon="threads=4", config="", modules=(),
-                 single_child=False, timeout_s=20, environment=()):
+                 single_child=False, timeout_s=20, environment=(), limits=()):
         self.run = run
         self.mode = mode
         self.directory = run.next_directory(f"{name}-{mode}")
         self.daemon, self.config, self.modules = daemon, config, modules
         self.single_child, self.timeout_s = single_child, timeout_s
         self.extra_environment = dict(environment)
+        self.limits = dict(limits)  # resource.RLIMIT_…: value, of httpd's parent
         self.port = run.ports.reserve()
         self.process = None
         self.known = set()  # every process of the family that was ever seen
@@ -293,7 +295,7 @@ class Server:
             self.process = subprocess.Popen(
                 self.command("-DFOREGROUND"), env=self.environment(), stdin=subprocess.DEVNULL,
                 stdout=file, stderr=file, cwd="/", start_new_session=True,
-                preexec_fn=processes.end_with_parent)
+                preexec_fn=self._before_exec)
         try:
             wait_until(lambda: self.process.poll() is not None
                        or (self.is_listening() and self.httpd_children()),
@@ -309,6 +311,11 @@ class Server:
         if "Address already in use" in text:
             return False
         raise StartFailed(f"httpd did not start:\n{text}\n{self.log.text()}")
+
+    def _before_exec(self):
+        processes.end_with_parent()
+        for which, value in self.limits.items():
+            resource.setrlimit(which, (value, value))
 
     def is_listening(self):
         try:
