@@ -166,13 +166,15 @@ class Server:
     ${apps}, ${scripts} and ${port} can be used."""
 
     def __init__(self, run, name, mode, *, daemon="threads=4", config="", modules=(),
-                 single_child=False, timeout_s=20, environment=(), limits=()):
+                 single_child=False, timeout_s=20, environment=(), limits=(),
+                 run_as=None):
         self.run = run
         self.mode = mode
         self.directory = run.next_directory(f"{name}-{mode}")
         self.daemon, self.config, self.modules = daemon, config, modules
         self.single_child, self.timeout_s = single_child, timeout_s
         self.extra_environment = dict(environment)
+        self.run_as = run_as  # user and group id of httpd's parent; None: ours
         self.limits = dict(limits)  # resource.RLIMIT_…: value, of httpd's parent
         self.port = run.ports.reserve()
         self.process = None
@@ -316,6 +318,11 @@ class Server:
         processes.end_with_parent()
         for which, value in self.limits.items():
             resource.setrlimit(which, (value, value))
+        if self.run_as is not None:
+            os.setgroups([])
+            os.setgid(self.run_as)
+            os.setuid(self.run_as)
+            processes.end_with_parent()
 
     def is_listening(self):
         try:

@@ -160,7 +160,7 @@ def umask(pid):
 def groups(pid):
     """Supplementary groups."""
     text = Path(f"/proc/{pid}/status").read_text()
-    return {int(gid) for gid in re.search(r"^Groups:\s*(.*)$", text, re.M).group(1).split()}
+    return {int(gid) for gid in re.search(r"^Groups:[ \t]*(.*)$", text, re.M).group(1).split()}
 
 
 def gids(pid):
