@@ -19,6 +19,7 @@ typedef struct wsgi_runtime_settings {
     const char *python_path;        /* colon-separated, site-directory semantics; "" = none */
     const char *home;               /* goes to sys.path[0]; "" = none */
     const char *process_group;      /* "" = embedded */
+    const char *main_name;          /* of the main interpreter, besides ""; "" = it has none */
     const char *server_description; /* httpd's banner */
     int server_version;             /* major × 10000 + minor × 100 + patch */
     int processes, threads;         /* maximum_processes, threads_per_process */
@@ -64,7 +65,9 @@ typedef struct wsgi_interp wsgi_interp_t;
 
 /* The interpreter of an application group, created on first use (others who want the same name
  * wait). name "" = the main one. NULL with the reason where it cannot be had. Lives until
- * wsgi_runtime_stop(). is_open_name: a client can have chosen the name, see above. */
+ * wsgi_runtime_stop(). is_open_name: a client can have chosen the name, see above.
+ * The settings' main_name is the main one too, and so is a name that differs from it in the port of
+ * "server[:port]|path" only: that is the client's word, and the application the same. */
 wsgi_interp_t *wsgi_interp_find(const char *name, bool is_open_name, wsgi_result_t *result);
 const char *wsgi_interp_name(const wsgi_interp_t *interp);
 

@@ -128,6 +128,7 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
         .python_path = group->python_path,
         .home = group->home,
         .process_group = group->name,
+        .main_name = group->main_application_group,
         .server_description = group->server_description,
         .server_version = (int)group->server_version,
         .processes = (int)group->processes,

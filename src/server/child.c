@@ -33,6 +33,7 @@ static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsg
         .python_path = python->python_path,
         .home = "",
         .process_group = "",
+        .main_name = "",
         .server_description = ap_get_server_banner(),
         .server_version = AP_SERVER_MAJORVERSION_NUMBER * 10000 +
                           AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER,

@@ -4,6 +4,7 @@
 #include "settings.h"
 
 #include "group_user.h"
+#include "reach.h"
 #include "wsgi_runtime.h"
 
 typedef struct resolver {
@@ -297,73 +298,7 @@ static void check_services(const resolver_t *it)
     }
 }
 
-/* ---- Python in httpd's children ---- */
-
-/* Can a request get a handler of ours other than by an alias? Any directive may name it (SetHandler,
- * AddHandler, a rewrite rule's [H=]), and so can an .htaccess that may say such things. */
-static bool may_set_handler(const ap_directive_t *node)
-{
-    for (; node != NULL; node = node->next) {
-        const char *args = node->args == NULL ? "" : node->args;
-        if (strstr(args, "wsgi-script") != NULL || strstr(args, "x-httpd-wsgi") != NULL ||
-            (strncasecmp(node->directive, "AllowOverride", 13) == 0 &&
-             strcasecmp(args, "None") != 0) ||
-            (strcasecmp(node->directive, "WSGIHandlerScript") == 0 &&
-             strstr(args, "process-group=") == NULL) ||
-            may_set_handler(node->first_child)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool has_open_alias(const wsgi_server_config_t *config)
-{
-    for (int i = 0; i < config->aliases->nelts; i++) {
-        if (APR_ARRAY_IDX(config->aliases, i, wsgi_alias_t *)->options.process_group == NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Does this server delegate whatever says nothing itself? */
-static bool delegates_by_default(const server_rec *server)
-{
-    const wsgi_dir_config_t *dir = ap_get_module_config(server->lookup_defaults, &wsgi_module);
-    return dir != NULL && dir->process_group != NULL && dir->process_group->group >= 0;
-}
-
-static bool refers_to_embedded(const wsgi_server_config_t *config)
-{
-    for (int i = 0; i < config->group_refs->nelts; i++) {
-        if (APR_ARRAY_IDX(config->group_refs, i, wsgi_group_ref_t *)->group < 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* False only where no request can lead to Python here: then children save its memory. Sections are
- * not walked, so an alias that only a <Directory> delegates counts as embedded. */
-static bool needs_python(const resolver_t *it)
-{
-    if (it->imports->nelts > 0) {
-        return true;
-    }
-    if (it->settings->restrict_embedded) {
-        return false;
-    }
-    bool may_set = may_set_handler(ap_conftree);
-    for (const server_rec *s = it->main_server; s != NULL; s = s->next) {
-        const wsgi_server_config_t *config = wsgi_server_config(s);
-        bool is_reached = may_set || has_open_alias(config) || has_open_alias(it->main);
-        if (refers_to_embedded(config) || (is_reached && !delegates_by_default(s))) {
-            return true;
-        }
-    }
-    return false;
-}
+/* ---- homes of Python ---- */
 
 /* A warning, not a fault: the group's user may see what we do not, and other sites can be served. */
 static void check_home(const resolver_t *it, const char *home, const char *what)
@@ -418,7 +353,9 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
         }
     }
     check_services(&it);
-    it.settings->needs_python = needs_python(&it);
+    it.settings->needs_python =
+        it.imports->nelts > 0 || wsgi_reach_embedded(it.settings, main_server);
+    wsgi_reach_place(it.settings, main_server, pconf);
     check_homes(&it);
     main->settings = it.has_faults ? NULL : it.settings;
     return main->settings;

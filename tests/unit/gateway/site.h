@@ -40,6 +40,7 @@ static const wsgi_runtime_settings_t site_settings = {
     .python_path = "",
     .home = "",
     .process_group = "",
+    .main_name = "",
     .server_description = "Apache/2.4.71 (unit test)",
     .server_version = 20471,
     .processes = 1,
