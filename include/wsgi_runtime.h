@@ -16,6 +16,8 @@
 /* Facts of the process. Texts NUL-terminated, never NULL, borrowed for its whole life. */
 typedef struct wsgi_runtime_settings {
     const char *python_home;        /* "" = where this libpython was installed for */
+    const char *python_executable;  /* without a home: the interpreter whose installation is used,
+                                       "" = the one that this was built for */
     const char *python_path;        /* colon-separated, site-directory semantics; "" = none */
     const char *home;               /* goes to sys.path[0]; "" = none */
     const char *process_group;      /* "" = embedded */
@@ -47,6 +49,10 @@ const char *wsgi_runtime_version(void);
  * entered down from /, pyvenv.cfg's version. No Python is started. WSGI_OK, or WSGI_E_INVALID with
  * one sentence that names the cause and the cure. */
 int wsgi_runtime_check_home(const char *home, wsgi_result_t *result);
+
+/* The version that the pyvenv.cfg of a virtual environment names, such as "3.12.1". False: it has
+ * none that can be read. */
+bool wsgi_runtime_home_version(const char *home, char *version, size_t room);
 
 /* Starts Python and sets up the main interpreter. A failure leaves Python unusable in this process
  * and gives one sentence; nothing is printed or exited. */

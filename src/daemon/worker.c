@@ -125,6 +125,7 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
     const wsgi_group_settings_t *group = worker->group;
     const wsgi_runtime_settings_t runtime = {
         .python_home = group->python_home,
+        .python_executable = group->python_executable,
         .python_path = group->python_path,
         .home = group->home,
         .process_group = group->name,

@@ -30,6 +30,7 @@ static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsg
     wsgi_runtime_settings_t *runtime = apr_palloc(pchild, sizeof *runtime);
     *runtime = (wsgi_runtime_settings_t){
         .python_home = python->python_home,
+        .python_executable = "",
         .python_path = python->python_path,
         .home = "",
         .process_group = "",

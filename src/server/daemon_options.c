@@ -223,6 +223,9 @@ static const char *check_pairs(const cmd_parms *cmd, const wsgi_group_draft_t *d
         bool are_both;
     } pairs[] = {
         {"script-user", "script-group", draft->script_user != NULL && draft->script_group != NULL},
+        {"python", "python-home",
+         draft->python != NULL && *draft->group.settings.python_home != '\0'},
+        {"python", "chroot", draft->python != NULL && *draft->group.settings.chroot != '\0'},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         if (pairs[i].are_both) {

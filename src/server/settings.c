@@ -4,6 +4,8 @@
 #include "settings.h"
 
 #include "group_user.h"
+#include "program.h"
+#include "python_choice.h"
 #include "reach.h"
 #include "wsgi_runtime.h"
 
@@ -13,6 +15,7 @@ typedef struct resolver {
     wsgi_server_config_t *main;
     wsgi_settings_t *settings;
     apr_array_header_t *imports; /* wsgi_import_t *: into httpd's children */
+    const char *program;         /* of the module's own Python; NULL: nobody has asked */
     bool has_faults;
 } resolver_t;
 
@@ -58,7 +61,7 @@ int wsgi_settings_find_group(const wsgi_settings_t *settings, wsgi_bytes_t name)
  * httpd's children alone. */
 static void inherit_python(wsgi_group_settings_t *group, const wsgi_group_settings_t *python)
 {
-    if (*group->python_home == '\0') {
+    if (*group->python_home == '\0' && *group->python_executable == '\0') {
         group->python_home = python->python_home;
     }
     if (group->switch_interval_us == 0) {
@@ -103,6 +106,43 @@ static void complete_group(const resolver_t *it, wsgi_group_draft_t *draft)
     draft->group.socket_timeout_us = server->timeout;
 }
 
+/* All groups of the module's own Python have the same program: what is wrong with it is said once. */
+static void find_own_program(resolver_t *it, wsgi_group_t *group)
+{
+    char path[PATH_MAX];
+    wsgi_result_t result = {0};
+    if (it->program == NULL &&
+        wsgi_program_find(wsgi_runtime_version(), path, sizeof path, &result) < 0) {
+        FAULT(it, ((wsgi_place_t){NULL, 0}), WSGI_ID(1504),
+              "%s: `make install-daemon` puts it there", result.detail);
+    }
+    it->program = it->program != NULL ? it->program : apr_pstrdup(it->pconf, path);
+    group->program = it->program;
+}
+
+static void choose_python(resolver_t *it, wsgi_group_draft_t *draft)
+{
+    wsgi_group_t *group = &draft->group;
+    wsgi_python_choice_t *choice = apr_palloc(it->pconf, sizeof *choice);
+    char path[PATH_MAX];
+    wsgi_result_t result = {0};
+    if (wsgi_python_choose(draft->python, choice, &result) < 0) {
+        FAULT(it, draft->place, WSGI_ID(1517), "WSGIDaemonProcess '%s': %s", group->settings.name,
+              result.detail);
+        return;
+    }
+    if (wsgi_program_find(choice->version, path, sizeof path, &result) < 0) {
+        FAULT(it, draft->place, WSGI_ID(1518),
+              "WSGIDaemonProcess '%s': %s: `./configure --with-python=%s && make install-daemon` "
+              "builds and installs it",
+              group->settings.name, result.detail, choice->executable);
+        return;
+    }
+    group->program = apr_pstrdup(it->pconf, path);
+    group->settings.python_home = choice->home;
+    group->settings.python_executable = choice->executable;
+}
+
 static void resolve_group(resolver_t *it, wsgi_group_draft_t *draft)
 {
     const char *name = draft->group.settings.name;
@@ -114,6 +154,12 @@ static void resolve_group(resolver_t *it, wsgi_group_draft_t *draft)
     }
     if (wsgi_group_user_resolve(draft, it->pconf, &result) < 0) {
         FAULT(it, draft->place, WSGI_ID(1503), "WSGIDaemonProcess '%s': %s", name, result.detail);
+    }
+    if (draft->python != NULL) {
+        choose_python(it, draft);
+    }
+    else {
+        find_own_program(it, &draft->group);
     }
     check_chroot(it, draft);
     complete_group(it, draft);
@@ -136,14 +182,6 @@ static void resolve_groups(resolver_t *it)
         for (int i = 0; config != NULL && i < config->group_drafts->nelts; i++) {
             resolve_group(it, APR_ARRAY_IDX(config->group_drafts, i, wsgi_group_draft_t *));
         }
-    }
-}
-
-static void check_program(resolver_t *it)
-{
-    wsgi_result_t result = {0};
-    if (it->settings->group_count > 0 && wsgi_groups_check_program(&result) < 0) {
-        FAULT(it, ((wsgi_place_t){NULL, 0}), WSGI_ID(1504), "%s", result.detail);
     }
 }
 
@@ -317,7 +355,8 @@ static void check_homes(const resolver_t *it)
     }
     for (unsigned i = 0; i < it->settings->group_count; i++) {
         const wsgi_group_settings_t *group = &it->settings->groups[i].settings;
-        if (*group->chroot == '\0') { /* links in there would lead elsewhere from here */
+        /* Links in a chroot lead elsewhere from here, and python= has been looked at. */
+        if (*group->chroot == '\0' && *group->python_executable == '\0') {
             check_home(it, group->python_home,
                        apr_psprintf(it->pconf, "process group '%s'", group->name));
         }
@@ -344,7 +383,6 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
     it.settings->restrict_embedded = main->restrict_embedded != 0;
     it.settings->is_case_blind = main->is_case_blind != 0;
     resolve_groups(&it);
-    check_program(&it);
     for (server_rec *s = main_server; s != NULL; s = s->next) {
         wsgi_server_config_t *config = own_config(&it, s);
         if (config != NULL) {

@@ -83,7 +83,8 @@ typedef struct wsgi_group_draft {
     wsgi_group_t group;
     const char *user, *user_group;                                 /* NULL: httpd's */
     const char *supplementary_groups, *script_user, *script_group; /* NULL: not given */
-    const char *ignored_text;                                      /* of options without effect */
+    const char *python;       /* NULL: the Python that the module was built for */
+    const char *ignored_text; /* of options without effect */
     int64_t ignored;
     wsgi_place_t place;
 } wsgi_group_draft_t;

@@ -167,7 +167,7 @@ class Server:
 
     def __init__(self, run, name, mode, *, daemon="threads=4", config="", modules=(),
                  single_child=False, timeout_s=20, environment=(), limits=(),
-                 run_as=None):
+                 run_as=None, own_module=False):
         self.run = run
         self.mode = mode
         self.directory = run.next_directory(f"{name}-{mode}")
@@ -184,6 +184,9 @@ class Server:
             self.log.allow_anything()
         if MPM == "prefork" and single_child:
             self.tolerate("AH00161")  # MaxRequestWorkers is reached
+        self.module = run.module
+        if own_module:  # a copy of its own, with wsgi-daemon-X.Y beside it, that a test may change
+            self.module = self.directory / "module" / run.module.name
         self._make_directory()
 
     # ---- files
@@ -195,6 +198,8 @@ class Server:
             path.mkdir(parents=True)
             path.chmod(mode)
         self._copy_readable(APPS, self.directory / "apps")
+        if self.module != self.run.module:
+            shutil.copytree(self.run.module.parent, self.module.parent)
         self.write_configuration()
 
     @staticmethod
@@ -242,7 +247,7 @@ class Server:
         children = 1 if self.single_child else 2
         workers = (children if self.single_child else 16) if is_prefork else 32 * children
         return CONFIGURATION.format(
-            root=self.directory, port=self.port, mpm=MPM, module=self.run.module,
+            root=self.directory, port=self.port, mpm=MPM, module=self.module,
             modules=HTTPD_MODULES, timeout_s=self.timeout_s,
             identity=f"User {USER}\nGroup {USER}\n" if IS_ROOT else "",
             extra_modules="".join(

@@ -1,5 +1,5 @@
 """WSGIDaemonProcess: every option has a bad value that is refused, and an effect that can be seen;
-and who may use a group. Identity and threads=0 have files of their own."""
+and who may use a group. Identity, python= and threads=0 have files of their own."""
 
 import http.client
 import os
@@ -33,6 +33,7 @@ BAD = {
     "script-user": [*NO_NAMES, "nobody-of-this-name"],
     "script-group": [*NO_NAMES, "no-group-of-this-name"],
     "socket-user": NO_NAMES,
+    "python": [*NO_PATHS, "/nowhere/at/all", "/bin/sh"],
     "python-home": None,
     "python-path": None,
     "python-eggs": None,
@@ -137,7 +138,9 @@ def test_the_last_one_of_a_repeated_option_wins(launch_once):
     assert server.get("/facts").json()["umask"] == "0027"
 
 
-@pytest.mark.parametrize("pair", ["script-user=root script-group=root"])
+@pytest.mark.parametrize("pair", ["script-user=root script-group=root",
+                                  "python=/usr/bin/python3 python-home=/usr",
+                                  "chroot=/srv python=/usr/bin/python3"])
 def test_options_that_exclude_each_other(launch_once, pair):
     status, output = configtest(launch_once, pair)
     assert status == 1

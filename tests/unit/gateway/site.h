@@ -41,6 +41,7 @@ static const wsgi_runtime_settings_t site_settings = {
     .home = "",
     .process_group = "",
     .main_name = "",
+    .python_executable = "",
     .server_description = "Apache/2.4.71 (unit test)",
     .server_version = 20471,
     .processes = 1,

@@ -23,6 +23,7 @@ static const wsgi_runtime_settings_t usual_settings = {
     .home = "",
     .process_group = "",
     .main_name = "",
+    .python_executable = "",
     .server_description = "Apache/2.4.71 (unit test)",
     .server_version = 20471,
     .processes = 2,
