@@ -39,6 +39,7 @@ typedef struct wsgi_runtime_settings {
     bool abandon_interpreters; /* WSGIDestroyInterpreter Off: no atexit, nothing is ended */
     bool per_interpreter_gil;  /* of sub-interpreters; needs Python 3.12 */
     bool free_threading;       /* run without a GIL; needs a free-threaded build */
+    bool is_case_blind;        /* of the names of script modules: WSGICaseSensitivity Off */
     bool is_interactive;       /* httpd -X: sys.stdin and sys.stdout stay the terminal's */
 } wsgi_runtime_settings_t;
 

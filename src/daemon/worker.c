@@ -147,6 +147,7 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
         .allow_signals = group->allow_signals != 0 || is_service(worker),
         .abandon_interpreters = group->abandon_interpreters != 0,
         .per_interpreter_gil = group->per_interpreter_gil != 0,
+        .is_case_blind = group->is_case_blind != 0,
         .free_threading = group->free_threading != 0,
     };
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -159,7 +160,7 @@ static int check_installation(const char *home, wsgi_result_t *result)
                      home, wsgi_runtime_version(), wsgi_runtime_version());
 }
 
-int wsgi_runtime_check_home(const char *home, wsgi_result_t *result)
+static int check_one(const char *home, wsgi_result_t *result)
 {
     int code = check_directory(home, result);
     if (code != WSGI_OK) {
@@ -167,4 +168,18 @@ int wsgi_runtime_check_home(const char *home, wsgi_result_t *result)
     }
     return wsgi_home_is_virtual(home) ? check_environment(home, result)
                                       : check_installation(home, result);
+}
+
+/* "prefix:exec_prefix", as PYTHONHOME has it: the library is in the first. */
+int wsgi_runtime_check_home(const char *home, wsgi_result_t *result)
+{
+    const char *colon = strchr(home, ':');
+    if (colon == NULL) {
+        return check_one(home, result);
+    }
+    char *prefix = strndup(home, (size_t)(colon - home));
+    int code = prefix != NULL ? check_one(prefix, result)
+                              : wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
+    free(prefix);
+    return code;
 }

@@ -68,6 +68,7 @@ struct wsgi_interp {
 /* The one Python of this process. */
 typedef struct wsgi_runtime {
     wsgi_runtime_settings_t settings; /* immutable after the start */
+    atomic_bool has_warned_of_fork;
     atomic_bool is_started, is_stopping;
     atomic_bool is_forked;    /* a child that the application forked: not the server's process */
     pthread_key_t thread_key; /* only for its destructor */
@@ -100,6 +101,8 @@ static inline uint64_t wsgi_name_hash(const char *name, size_t len)
 /* fork.c — tells processes that the application forks from the one that started Python. WSGI_OK or
  * WSGI_E_NOMEM. */
 int wsgi_fork_watch(void);
+/* A step of the set-up: a fork that cannot go well is told before it happens. */
+int wsgi_fork_announce(wsgi_py_t *py);
 
 /* refusal.c — one line where an exception says that an extension wants the main interpreter. */
 void wsgi_refusal_explain(wsgi_py_t *py, PyObject *exception);

@@ -77,6 +77,7 @@ static void inherit_python(wsgi_group_settings_t *group, const wsgi_group_settin
     group->abandon_interpreters = python->abandon_interpreters;
     group->per_interpreter_gil = python->per_interpreter_gil;
     group->free_threading = python->free_threading;
+    group->is_case_blind = python->is_case_blind;
 }
 
 /* Its paths mean something else without it, so this is more than a notice. */
@@ -381,7 +382,7 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
     it.settings->python = &main->python;
     it.settings->imports = it.imports;
     it.settings->restrict_embedded = main->restrict_embedded != 0;
-    it.settings->is_case_blind = main->is_case_blind != 0;
+    it.settings->is_case_blind = main->python.is_case_blind != 0;
     resolve_groups(&it);
     for (server_rec *s = main_server; s != NULL; s = s->next) {
         wsgi_server_config_t *config = own_config(&it, s);

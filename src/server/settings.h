@@ -110,7 +110,7 @@ typedef struct wsgi_server_config {
     apr_array_header_t *group_refs;   /* wsgi_group_ref_t * */
     apr_array_header_t *imports;      /* wsgi_import_t * */
     wsgi_group_settings_t python;     /* of httpd's children, and of groups that say nothing */
-    int64_t restrict_embedded, is_case_blind;
+    int64_t restrict_embedded;
 
     const wsgi_alias_map_t *alias_map; /* resolved: of `aliases` that have a path */
     bool has_regex_aliases;            /* resolved */

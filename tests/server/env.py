@@ -438,7 +438,6 @@ class Server:
         try:
             self.check()
             if self.process.poll() is None:
-                self._let_connections_end()
                 self.stop()
                 self.check()
         finally:
@@ -453,6 +452,7 @@ class Server:
 
     def stop(self):
         """SIGTERM, and nothing may be left when the parent has gone."""
+        self._let_connections_end()
         self.signal(signal.SIGTERM)
         status = self.process.wait(timeout=20 * PATIENCE)
         if status == -signal.SIGTERM:

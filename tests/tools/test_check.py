@@ -15,13 +15,17 @@ case "$*" in *unit*) echo "{result}"; exit {status} ;; esac
 """
 
 
-def check(tree, result, status, count_status):
-    """A tree whose unit tests, bench and pytest runs end as told. pytest runs five times."""
+def check(tree, result, status, count_status, contract_status=0):
+    """A tree whose unit tests, bench, pytest runs and contract end as told. pytest runs five
+    times; the contract wants the reports of four."""
     (tree.root / "tools").mkdir()
     shutil.copy(ROOT / "tools" / "check", tree.root / "tools")
     programs = {"configure": "#!/bin/sh\ntouch Makefile\n",
                 "bin/make": MAKE.format(result=result, status=status),
-                "bench/count": f"#!/bin/sh\nexit {count_status}\n"}
+                "bench/count": f"#!/bin/sh\nexit {count_status}\n",
+                "tools/check-compat": "#!/bin/sh\n[ $1 != --may-skip ] || shift\n"
+                                      "[ $# = 6 ] && [ -f \"$6\" ] && "
+                                      f"exit {contract_status}\n"}
     for name, text in programs.items():
         tree.write(name, text).chmod(0o755)
     for folder in ("tools", "server"):
@@ -42,6 +46,7 @@ def test_all_is_well(tree):
     (("2 passed, 1 failed", 1, 0), "9 passed, 2 failed"),
     (("3 passed, 0 failed", 0, 1), "11 passed, 1 failed"),
     (("no summary", 1, 0), "5 passed, 2 failed"),
+    (("3 passed, 0 failed", 0, 0, 1), "11 passed, 1 failed"),
 ])
 def test_a_failing_stage_fails_the_check(tree, arguments, last):
     status, lines = check(tree, *arguments)

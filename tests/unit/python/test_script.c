@@ -65,6 +65,7 @@ static void assert_loads(const char *name, const char *source, const char *expre
     assert_string_equal(value, expected);
 }
 
+/* compat: LOAD-name LOAD-mtime LOAD-syspath LOAD-file */
 static void test_the_module(void **state)
 {
     (void)state;
@@ -86,6 +87,7 @@ static void test_the_module(void **state)
     assert_loads("caf\xc3\xa9.wsgi", "", "ascii(m.__file__[-9:])", "\"'caf\\\\xe9.wsgi'\"");
 }
 
+/* compat: LOAD-file */
 static void test_encodings(void **state)
 {
     (void)state;

@@ -24,6 +24,7 @@ static void expect_bad(apr_pool_t *pool, const char *args, const char *word)
     assert_string_equal(option.name, word);
 }
 
+/* compat: CONF-options CONF-option-repeated */
 static void test_words(void **state)
 {
     const char *args = "  processes=2\tthreads=  user=#33 ";
@@ -34,6 +35,7 @@ static void test_words(void **state)
     assert_int_equal(wsgi_option_take(*state, &args, &option), WSGI_OPTION_END);
 }
 
+/* compat: CONF-option-quotes */
 static void test_quotes(void **state)
 {
     const char *args = "a='b c' d=\"e = f\" 'g=h i' \"j=\" k=\"l\\\"m\\\\n\" o='p\\q'";
@@ -51,6 +53,7 @@ static void test_value_may_hold_an_equals_sign(void **state)
     expect_option(*state, &args, "env", "A=1");
 }
 
+/* compat: CONF-options */
 static void test_bad_words(void **state)
 {
     expect_bad(*state, "threads", "threads");
@@ -60,6 +63,7 @@ static void test_bad_words(void **state)
     expect_bad(*state, "\"home=/x", "\"home=/x");
 }
 
+/* compat: CONF-number-range */
 static void test_numbers(void **state)
 {
     (void)state;
@@ -131,6 +135,7 @@ static void test_intervals(void **state)
     assert_int_equal(us, INT64_C(3600000000));
 }
 
+/* compat: CONF-flag */
 static void test_flags(void **state)
 {
     (void)state;
