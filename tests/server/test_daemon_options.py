@@ -84,6 +84,10 @@ def test_the_table_is_read():
     assert set(OPTIONS) == set(BAD) or set(BAD) < set(OPTIONS), "an option of the table is unknown"
 
 
+@pytest.mark.compat("CONF-number-range", "OPT-buffer-sizes", "OPT-header-buffer-size",
+                    "OPT-response-buffer-size", "OPT-response-flush-delay", "OPT-umask",
+                    "OPT-cpu-priority", "OPT-stack-size", "OPT-switch-interval",
+                    "OPT-memory-limit")
 @pytest.mark.parametrize("name, value", [(name, value) for name in BAD for value in BAD[name] or ()])
 def test_bad_value(launch_once, name, value):
     """One sentence that names option and value."""
@@ -112,6 +116,7 @@ def test_legal_values_are_told(launch_once):
         assert words in configtest(launch_once, option)[1]
 
 
+@pytest.mark.compat("CONF-number-junk")
 @pytest.mark.parametrize("name", [*NUMBERS, "umask"])
 def test_trailing_junk_is_a_warning(launch_once, name):
     number = {"processes": "2", "cpu-priority": "3", "umask": "022"}.get(name, "100000")
@@ -125,6 +130,8 @@ def test_trailing_junk_is_a_warning(launch_once, name):
     assert "Syntax OK" in output
 
 
+@pytest.mark.compat("OPT-socket-user", "OPT-buffer-sizes", "OPT-header-buffer-size",
+                    "OPT-response-buffer-size", "OPT-response-flush-delay")
 @pytest.mark.parametrize("name", WITHOUT_EFFECT)
 def test_options_without_effect_say_so_at_info(launch_once, name):
     status, output = configtest(launch_once, f"{name}={env.USER if 'user' in name else 65536}")
@@ -132,12 +139,14 @@ def test_options_without_effect_say_so_at_info(launch_once, name):
     assert re.search(rf"\[wsgi:info\].*'example': {name} has no effect: \w+", output), output
 
 
+@pytest.mark.compat("CONF-option-repeated", "OPT-umask")
 def test_the_last_one_of_a_repeated_option_wins(launch_once):
     assert configtest(launch_once, "umask=9 umask=022")[0] == 1
     server = launch_once("daemon", daemon="umask=077 umask=027")
     assert server.get("/facts").json()["umask"] == "0027"
 
 
+@pytest.mark.compat("OPT-script-group")
 @pytest.mark.parametrize("pair", ["script-user=root script-group=root",
                                   "python=/usr/bin/python3 python-home=/usr",
                                   "chroot=/srv python=/usr/bin/python3"])
@@ -174,22 +183,26 @@ def ask(server, group):
     return server.get(f"/{group}").json()
 
 
+@pytest.mark.compat("OPT-umask")
 def test_umask(server):
     assert ask(server, "masked")["umask"] == "0027"
     assert ask(server, "plain")["umask"] == f"{processes.umask(server.pid):04o}"
 
 
+@pytest.mark.compat("OPT-lang")
 def test_lang(server):
     found = ask(server, "placed")
     assert (found["environment"]["LANG"], found["environment"]["LC_ALL"]) == ("C.UTF-8", None)
 
 
+@pytest.mark.compat("OPT-locale")
 def test_locale(server):
     found = ask(server, "located")
     assert found["environment"]["LC_ALL"] == "C.UTF-8"
     assert found["locale"] == "C.UTF-8", "of all categories, in the whole process"
 
 
+@pytest.mark.compat("OPT-locale", "OPT-lang")
 def test_unknown_locales_say_what_is_used_instead(server):
     found = ask(server, "lost")
     lines = re.findall(r"WSGI1413: .*", server.log.text())
@@ -200,15 +213,18 @@ def test_unknown_locales_say_what_is_used_instead(server):
     assert found["encoding"] == "utf-8"
 
 
+@pytest.mark.compat("OPT-python-eggs")
 def test_python_eggs(server):
     assert ask(server, "placed")["environment"]["PYTHON_EGG_CACHE"] == "/tmp/eggs"
 
 
+@pytest.mark.compat("OPT-switch-interval")
 def test_switch_interval(server):
     assert ask(server, "placed")["switch_interval"] == 0.25
     assert ask(server, "plain")["switch_interval"] == 0.005
 
 
+@pytest.mark.compat("OPT-cpu-priority")
 def test_cpu_priority(server):
     found = ask(server, "limited")
     assert found["nice"] == 5
@@ -216,6 +232,7 @@ def test_cpu_priority(server):
     assert ask(server, "plain")["nice"] == os.getpriority(os.PRIO_PROCESS, server.pid)
 
 
+@pytest.mark.compat("OPT-memory-limit")
 def test_memory_limits_are_the_workers_alone(server):
     found = ask(server, "limited")
     assert found["data"] == [4000000000] * 2
@@ -225,6 +242,7 @@ def test_memory_limits_are_the_workers_alone(server):
     assert re.search(r"Max address space +unlimited", limits)
 
 
+@pytest.mark.compat("OPT-memory-limit")
 def test_memory_limits_that_cannot_be_set_are_warnings(launch_once):
     """More than the hard limit that httpd was started with."""
     limit = 1 << 44
@@ -235,6 +253,7 @@ def test_memory_limits_that_cannot_be_set_are_warnings(launch_once):
     assert server.get("/facts").json()["space"] == [limit] * 2
 
 
+@pytest.mark.compat("OPT-stack-size")
 def test_stack_size(server):
     assert 490000 <= ask(server, "small")["stack"] < 600000
     assert 130000 <= ask(server, "tiny")["stack"] < 200000, "too small a size is raised"
@@ -248,6 +267,7 @@ def test_server_metrics_and_cpu_time_limit_are_accepted(launch_once):
 
 # ---- script-user, script-group
 
+@pytest.mark.compat("CHECK-owner", "OPT-script-user", "OPT-script-group")
 @needs_root
 @pytest.mark.parametrize("option, owner, mode, directory_owner, directory_mode, expected", [
     ("script-user=nobody", "nobody", 0o644, "nobody", 0o755, 200),
@@ -328,6 +348,7 @@ WSGIHandlerScript theirs "${root}/handlers/bad.py"
 
 # ---- who may use a group (compat 2.1)
 
+@pytest.mark.compat("GROUP-name")
 def test_names_are_unique_over_all_virtual_hosts(launch_once):
     status, output = launch_once("embedded", start=False, config="""
 <VirtualHost *:1>
@@ -391,10 +412,12 @@ def from_vhost(server, host, path):
     return server.get(path, {"Host": host})
 
 
+@pytest.mark.compat("GROUP-share", "GROUP-place")
 def test_the_owning_virtual_host(vhosts):
     assert from_vhost(vhosts, "one.example", "/mine").json()["process_group"] == "of-one"
 
 
+@pytest.mark.compat("GROUP-log")
 def test_a_group_of_a_virtual_host_logs_to_its_error_log(vhosts):
     from_vhost(vhosts, "one.example", "/mine")
     text = processes.wait_until(
@@ -404,10 +427,12 @@ def test_a_group_of_a_virtual_host_logs_to_its_error_log(vhosts):
     assert "said by" not in vhosts.log.text()
 
 
+@pytest.mark.compat("GROUP-share")
 def test_a_group_of_the_main_server(vhosts):
     assert from_vhost(vhosts, "one.example", "/main").json()["process_group"] == "main-group"
 
 
+@pytest.mark.compat("GROUP-share")
 def test_a_virtual_host_of_the_same_name(vhosts):
     """As the HTTP and the HTTPS side of a site."""
     connection = http.client.HTTPConnection("127.0.0.2", vhosts.port, timeout=20)
@@ -417,6 +442,7 @@ def test_a_virtual_host_of_the_same_name(vhosts):
     connection.close()
 
 
+@pytest.mark.compat("GROUP-share")
 def test_another_virtual_host(vhosts):
     vhosts.expect("WSGI0151", "'of-one' belongs to a virtual host of another ServerName")
     assert from_vhost(vhosts, "two.example", "/mine").status == 500
@@ -427,6 +453,7 @@ def test_an_unknown_group(vhosts):
     assert from_vhost(vhosts, "two.example", "/chosen/nowhere").status == 500
 
 
+@pytest.mark.compat("GROUP-restrict-first")
 def test_restrict_process_is_asked_first(vhosts):
     vhosts.expect("WSGI0149", "'of-one'")
     assert from_vhost(vhosts, "two.example", "/restricted").status == 500
@@ -443,6 +470,7 @@ WSGIDaemonProcess later
     assert server.get("/later").json()["process_group"] == "later"
 
 
+@pytest.mark.compat("NAME-whole")
 def test_expansions_are_whole_words_only(launch_once):
     """compat 1.4: nothing is embedded in a longer text."""
     server = launch_once("daemon", config="""
@@ -454,6 +482,7 @@ WSGIScriptAlias /x "${apps}/process.py" process-group=a%{GROUP}
     assert processes.title(found["pid"]) == "x%{GROUP}"
 
 
+@pytest.mark.compat("OPT-display-name-length")
 def test_a_long_display_name_is_cut(launch_once):
     server = launch_once("daemon", daemon=f"display-name={'n' * 5000}")
     title = processes.title(server.get("/process").json()["pid"])

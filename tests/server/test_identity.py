@@ -37,6 +37,7 @@ def test_all_ids_of_supervisor_and_worker(launch_once):
         assert processes.umask(pid) == 0o027
 
 
+@pytest.mark.compat("OPT-supplementary-groups")
 @needs_root
 def test_supplementary_groups(launch_once):
     """The group itself is always among them; root's are not."""
@@ -46,6 +47,7 @@ def test_supplementary_groups(launch_once):
         assert processes.groups(pid) == {NOGROUP, 1, 4321, 4322}
 
 
+@pytest.mark.compat("OPT-supplementary-groups")
 @needs_root
 def test_groups_of_the_user_database(launch_once):
     user = pwd.getpwnam("www-data")
@@ -54,6 +56,7 @@ def test_groups_of_the_user_database(launch_once):
         assert processes.groups(pid) == set(os.getgrouplist("www-data", user.pw_gid))
 
 
+@pytest.mark.compat("OPT-user-order")
 @needs_root
 def test_user_and_group_of_httpd_that_stand_behind_the_group(launch_once):
     server = launch_once("daemon", config="User nobody\nGroup nogroup\n", start=False)
@@ -66,6 +69,7 @@ def test_user_and_group_of_httpd_that_stand_behind_the_group(launch_once):
         assert processes.gids(pid) == (NOGROUP,) * 4
 
 
+@pytest.mark.compat("OPT-home-default")
 @needs_root
 def test_home_of_the_user_where_that_is_not_httpds(launch_once):
     server = launch_once("daemon", config="""
@@ -84,6 +88,7 @@ WSGIScriptAlias /placed "${apps}/facts.py" process-group=placed
     assert ask(server)["cwd"] == os.readlink(f"/proc/{server.pid}/cwd"), "httpd's user: inherited"
 
 
+@pytest.mark.compat("OPT-home-wrong")
 @needs_root
 def test_a_home_that_cannot_be_entered_is_503_at_once(launch_once):
     server = launch_once("daemon", start=False, config="""
@@ -139,6 +144,7 @@ DocumentRoot "${root}/jail/inner"
     return server.start()
 
 
+@pytest.mark.compat("OPT-chroot")
 @needs_root
 def test_chroot(jail):
     found = ask(jail, "/jailed")
@@ -150,12 +156,14 @@ def test_chroot(jail):
         assert processes.groups(pid) == {NOGROUP, 4321}
 
 
+@pytest.mark.compat("ENV-files-chroot")
 @needs_root
 def test_paths_are_as_seen_from_inside_a_chroot(jail):
     assert ask(jail, "/jailed")["paths"] == {"SCRIPT_FILENAME": "/inner/facts.py",
                                              "DOCUMENT_ROOT": "/inner"}
 
 
+@pytest.mark.compat("FAIL-chroot")
 @needs_root
 def test_a_script_outside_the_chroot_is_500(jail):
     jail.expect("WSGI1537", r"\[jailed\] .*chroot=.*/jail/ .*apps/facts.py")
@@ -201,6 +209,7 @@ def as_nobody(launch_once):
     return make
 
 
+@pytest.mark.compat("OPT-user-unprivileged")
 def test_without_root_identity_options_have_no_effect(as_nobody):
     server = as_nobody(daemon="user=games group=games supplementary-groups=daemon umask=027")
     server.start()
@@ -219,6 +228,7 @@ def test_without_root_a_chroot_is_a_warning(as_nobody):
     assert "WSGI1513" in (server.directory / "output").read_text() + server.log.text()
 
 
+@pytest.mark.compat("OPT-home-default")
 @needs_root
 def test_without_root_the_home_is_entered_where_the_user_is_not_httpds(as_nobody):
     """httpd's User names www-data, and the processes run as nobody, who has no home."""

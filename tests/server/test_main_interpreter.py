@@ -91,6 +91,7 @@ WSGIScriptAlias /section/one "${scripts}/app.py" process-group=section
 """)
 
 
+@pytest.mark.compat("INTERP-only-application")
 @pytest.mark.parametrize("path, script_name", [
     ("/sole", "/sole"), ("/sole/path/info", "/sole"), ("//sole", "/sole"),
     ("/a/explicit", "/a/explicit"), ("/imports", "/imports")])

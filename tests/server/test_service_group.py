@@ -65,6 +65,7 @@ def server(launch_once):
     return server
 
 
+@pytest.mark.compat("SERVICE-run")
 def test_scripts_run_in_order_on_the_main_thread_of_the_main_interpreter(server):
     server.start()
     pid = wait_for(server, "second")
@@ -72,6 +73,7 @@ def test_scripts_run_in_order_on_the_main_thread_of_the_main_interpreter(server)
     assert processes.title(pid) == "(wsgi:service)"
 
 
+@pytest.mark.compat("SERVICE-end")
 def test_sigterm_raises_system_exit_and_it_is_replaced(server):
     """Also on behalf of httpd: nothing but the script's own word goes to the log."""
     server.start()
@@ -84,6 +86,7 @@ def test_sigterm_raises_system_exit_and_it_is_replaced(server):
     assert "WSGI0175" not in server.log.text()
 
 
+@pytest.mark.compat("SERVICE-end")
 def test_signals_are_the_scripts(server):
     write(server, "first", """
 import signal
@@ -101,6 +104,7 @@ signal.signal(signal.SIGTERM, lambda *args: note("term"))
     server.tolerate("WSGI1603")
 
 
+@pytest.mark.compat("SERVICE-requests")
 def test_requests_get_503_at_once(server):
     server.start()
     wait_for(server, "second")
@@ -111,6 +115,7 @@ def test_requests_get_503_at_once(server):
     assert server.get("/hello").status == 200
 
 
+@pytest.mark.compat("SERVICE-run", "SERVICE-end")
 @pytest.mark.parametrize("end", ["pass", "import sys; sys.exit()", "import sys; sys.exit(3)"])
 def test_a_script_that_ends_is_started_again_with_back_off(server, end):
     write(server, "first", "note('begins')\n" + end)

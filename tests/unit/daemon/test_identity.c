@@ -617,6 +617,7 @@ static void test_httpds_own_user_stays_where_it_is(void **state)
     assert_string_equal(log_lines, "");
 }
 
+/* compat: PROC-user */
 static void test_environment_names_the_user_where_it_named_one(void **state)
 {
     wsgi_group_settings_t settings = alice();
