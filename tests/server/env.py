@@ -1,7 +1,7 @@
 """A private httpd with the module under test: its directory, configuration, life and end.
 
 Settings come from the environment, see tests/README.md: WSGI_MODULE, MPM, MODE, WSGI_SANITIZED,
-WSGI_LIBASAN, WSGI_PEER, KEEP.
+WSGI_LIBASAN, WSGI_DEBUG_PYTHON, WSGI_PEER, KEEP.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -33,6 +33,7 @@ MODULE = Path(os.environ.get("WSGI_MODULE", ROOT / "build" / "mod_wsgi.so"))
 MPM = os.environ.get("MPM", "event")
 IS_PEER = os.environ.get("WSGI_PEER") == "1"
 IS_SANITIZED = os.environ.get("WSGI_SANITIZED") == "1"
+IS_DEBUG_PYTHON = os.environ.get("WSGI_DEBUG_PYTHON") == "1"
 IS_ROOT = os.geteuid() == 0
 USER = "www-data" if IS_ROOT else pwd.getpwuid(os.geteuid()).pw_name
 

@@ -57,8 +57,8 @@ static void test_anything_else_is_read(void **state)
                 "        def read(self, size): return self.chunks.pop(0)\n"
                 "    return wrap(Plain())\n",
                 "ab", "1+ 1+ ");
-    assert_sent("    return list(wrap(open(path, 'rb'), 20))\n", "abcdefghijklmnopqrstuvwxyz",
-                "20+ 6. ");
+    assert_sent("    with open(path, 'rb') as f: return list(wrap(f, 20))\n",
+                "abcdefghijklmnopqrstuvwxyz", "20+ 6. ");
 }
 
 /* compat: FILE-length */

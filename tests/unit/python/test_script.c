@@ -16,7 +16,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int finish(void **state)
 {
     char command[128];
     (void)state;
@@ -133,5 +133,5 @@ int main(void)
         cmocka_unit_test(test_sources_that_do_not_compile),
         cmocka_unit_test(test_a_large_script),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, finish);
 }
