@@ -26,7 +26,7 @@ static void limit(const wsgi_group_settings_t *settings, const char *option, int
         return;
     }
     wsgi_log(WSGI_LOG_WARNING,
-             WSGI_ID(1412) "[%s] goes on without %s=%lld (%s): choose one that is not above the "
+             WSGI_ID(1450) "[%s] goes on without %s=%lld (%s): choose one that is not above the "
                            "limit that httpd was started with",
              settings->name, option, (long long)bytes,
              errno != 0 ? strerror(errno) : "the system said yes and did not do it");
@@ -73,7 +73,7 @@ static bool choose(const wsgi_group_settings_t *settings, const char *option, co
     }
     if (!is_installed(name)) {
         wsgi_log(WSGI_LOG_WARNING,
-                 WSGI_ID(1413) "[%s] %s=%s is no locale of this machine, %s is used instead: "
+                 WSGI_ID(1451) "[%s] %s=%s is no locale of this machine, %s is used instead: "
                                "install it, or name one that `locale -a` lists",
                  settings->name, option, name, locale_in_force());
         return false;

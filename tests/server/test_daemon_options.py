@@ -181,7 +181,7 @@ unlimited = pytest.mark.skipif(env.IS_SANITIZED, reason="a sanitizer cannot live
 def server(launch):
     config = CONFIG.replace("LIMITS", "" if env.IS_SANITIZED else LIMITS)
     server = launch("daemon", config=config, start=False)
-    server.tolerate("WSGI1413")
+    server.tolerate("WSGI1451")
     return server.start()
 
 
@@ -211,9 +211,9 @@ def test_locale(server):
 @pytest.mark.compat("OPT-locale", "OPT-lang")
 def test_unknown_locales_say_what_is_used_instead(server):
     found = ask(server, "lost")
-    lines = re.findall(r"WSGI1413: .*", server.log.text())
+    lines = re.findall(r"WSGI1451: .*", server.log.text())
     assert sorted(lines)[:2] == [
-        f"WSGI1413: [lost] {option} is no locale of this machine, C.UTF-8 is used instead: install "
+        f"WSGI1451: [lost] {option} is no locale of this machine, C.UTF-8 is used instead: install "
         "it, or name one that `locale -a` lists" for option in ("lang=xx_XX", "locale=yy_YY")]
     assert found["environment"]["LANG"] == ask(server, "plain")["environment"]["LANG"] == "C.UTF-8"
     assert found["encoding"] == "utf-8"
@@ -256,7 +256,7 @@ def test_memory_limits_that_cannot_be_set_are_warnings(launch_once):
     limit = 1 << 44
     server = launch_once("daemon", daemon=f"virtual-memory-limit={2 * limit}", start=False,
                          limits={resource.RLIMIT_AS: limit})
-    server.expect("WSGI1412", f"virtual-memory-limit={2 * limit} .Operation not permitted")
+    server.expect("WSGI1450", f"virtual-memory-limit={2 * limit} .Operation not permitted")
     server.start()
     assert server.get("/facts").json()["space"] == [limit] * 2
 

@@ -86,7 +86,7 @@ static void test_limits_that_cannot_be_set_are_warnings(void **state)
     kernel.manner = FAILS;
     wsgi_limits_set(&settings);
     assert_true(
-        is_logged("<4> WSGI1412: [group] goes on without memory-limit=1000 (Operation not"));
+        is_logged("<4> WSGI1450: [group] goes on without memory-limit=1000 (Operation not"));
     set_up(state);
     kernel.manner = LIES;
     wsgi_limits_set(&settings);
@@ -125,7 +125,7 @@ static void test_unknown_locales(void **state)
     wsgi_locale_set(&both);
     assert_null(getenv("LANG"));
     assert_null(getenv("LC_ALL"));
-    assert_true(is_logged("<4> WSGI1413: [group] lang=xx_XX is no locale of this machine, C, with "
+    assert_true(is_logged("<4> WSGI1451: [group] lang=xx_XX is no locale of this machine, C, with "
                           "text in UTF-8, is used instead"));
     assert_true(is_logged("locale=yy_YY is no locale"));
     set_up(state);
