@@ -16,9 +16,12 @@
 /* Facts of the process. Texts NUL-terminated, never NULL, borrowed for its whole life. */
 typedef struct wsgi_runtime_settings {
     const char *python_home;        /* "" = where this libpython was installed for */
+    const char *python_executable;  /* without a home: the interpreter whose installation is used,
+                                       "" = the one that this was built for */
     const char *python_path;        /* colon-separated, site-directory semantics; "" = none */
     const char *home;               /* goes to sys.path[0]; "" = none */
     const char *process_group;      /* "" = embedded */
+    const char *main_name;          /* of the main interpreter, besides ""; "" = it has none */
     const char *server_description; /* httpd's banner */
     int server_version;             /* major × 10000 + minor × 100 + patch */
     int processes, threads;         /* maximum_processes, threads_per_process */
@@ -48,6 +51,10 @@ const char *wsgi_runtime_version(void);
  * one sentence that names the cause and the cure. */
 int wsgi_runtime_check_home(const char *home, wsgi_result_t *result);
 
+/* The version that the pyvenv.cfg of a virtual environment names, such as "3.12.1". False: it has
+ * none that can be read. */
+bool wsgi_runtime_home_version(const char *home, char *version, size_t room);
+
 /* Starts Python and sets up the main interpreter. A failure leaves Python unusable in this process
  * and gives one sentence; nothing is printed or exited. */
 int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *result);
@@ -65,7 +72,9 @@ typedef struct wsgi_interp wsgi_interp_t;
 
 /* The interpreter of an application group, created on first use (others who want the same name
  * wait). name "" = the main one. NULL with the reason where it cannot be had. Lives until
- * wsgi_runtime_stop(). is_open_name: a client can have chosen the name, see above. */
+ * wsgi_runtime_stop(). is_open_name: a client can have chosen the name, see above.
+ * The settings' main_name is the main one too, and so is a name that differs from it in the port of
+ * "server[:port]|path" only: that is the client's word, and the application the same. */
 wsgi_interp_t *wsgi_interp_find(const char *name, bool is_open_name, wsgi_result_t *result);
 const char *wsgi_interp_name(const wsgi_interp_t *interp);
 
@@ -73,6 +82,14 @@ const char *wsgi_interp_name(const wsgi_interp_t *interp);
  * group. What it raises is logged here; WSGI_OK, or the code with the reason: the process goes on,
  * and a request tries again. Not attached. */
 int wsgi_runtime_import(const char *application_group, const char *script, wsgi_result_t *result);
+
+/* For a process that serves no requests, on its main thread, which runs scripts as programs.
+ * SIGTERM raises SystemExit from now on; needs allow_signals. WSGI_OK, or the code with the reason. */
+int wsgi_runtime_exit_on_sigterm(wsgi_result_t *result);
+
+/* Runs a script in the main interpreter to its end. False: it ended by SystemExit, which is no
+ * error, so no other may follow. What else it raises is logged. Not attached. */
+bool wsgi_runtime_run(const char *script);
 
 /* Frees what the calling thread holds in every interpreter. A thread that served and ends calls it
  * first; threads that cannot (httpd's) are covered by a thread-exit hook. */

@@ -168,6 +168,26 @@ static bool may_keep(void *baton, wsgi_connection_t *conn)
 
 static void *run_pool_thread(void *data);
 
+/* Python needs more than the least that the system allows. */
+#define STACK_LEAST_BYTES ((size_t)131072)
+
+static int create(pool_thread_t *member, size_t stack_bytes)
+{
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+
+    if (error != 0) {
+        return error;
+    }
+    if (stack_bytes > 0) {
+        pthread_attr_setstacksize(&attributes, stack_bytes > STACK_LEAST_BYTES ? stack_bytes
+                                                                               : STACK_LEAST_BYTES);
+    }
+    error = pthread_create(&member->handle, &attributes, run_pool_thread, member);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
 static int add_thread_locked(wsgi_threads_t *threads)
 {
     pool_thread_t *member = calloc(1, sizeof(*member));
@@ -180,7 +200,7 @@ static int add_thread_locked(wsgi_threads_t *threads)
     member->number = threads->count;
     threads->members[threads->count] = member;
     threads->idle++;
-    error = pthread_create(&member->handle, NULL, run_pool_thread, member);
+    error = create(member, threads->settings->stack_bytes);
     if (error != 0) {
         threads->idle--;
         free(member);

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "limits.h"
 #include "threads.h"
 #include "wsgi_runtime.h"
 
@@ -31,6 +32,12 @@ typedef struct worker {
 
 /* Handlers of signals and forks have no argument. */
 static worker_t *wsgi_the_worker;
+
+/* It serves no requests: its main thread runs scripts to their end. */
+static bool is_service(const worker_t *worker)
+{
+    return worker->group->threads == 0;
+}
 
 /* --- signals and forks ----------------------------------------------------------------------- */
 
@@ -63,8 +70,10 @@ static void on_fork_in_child(void)
 {
     worker_t *worker = wsgi_the_worker;
 
-    set_handlers(SIG_DFL);
-    wsgi_threads_forget(worker->threads);
+    if (worker->threads != NULL) {
+        set_handlers(SIG_DFL);
+        wsgi_threads_forget(worker->threads);
+    }
     wsgi_fd_close(&worker->event_read_fd);
     wsgi_fd_close(&worker->event_write_fd);
     wsgi_fd_close(&worker->rendezvous_fd);
@@ -99,8 +108,15 @@ static int open_events(worker_t *worker, wsgi_result_t *result)
     }
     worker->event_read_fd = fds[0];
     worker->event_write_fd = fds[1];
-    wsgi_the_worker = worker;
     set_handlers(on_signal);
+    return WSGI_OK;
+}
+
+static int take_surroundings(worker_t *worker, wsgi_result_t *result)
+{
+    (void)result;
+    wsgi_limits_set(worker->group);
+    wsgi_locale_set(worker->group);
     return WSGI_OK;
 }
 
@@ -109,9 +125,11 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
     const wsgi_group_settings_t *group = worker->group;
     const wsgi_runtime_settings_t runtime = {
         .python_home = group->python_home,
+        .python_executable = group->python_executable,
         .python_path = group->python_path,
         .home = group->home,
         .process_group = group->name,
+        .main_name = group->main_application_group,
         .server_description = group->server_description,
         .server_version = (int)group->server_version,
         .processes = (int)group->processes,
@@ -126,7 +144,7 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
         .dont_write_bytecode = group->dont_write_bytecode != 0,
         .restrict_stdin = group->restrict_stdin != 0,
         .restrict_stdout = group->restrict_stdout != 0,
-        .allow_signals = group->allow_signals != 0,
+        .allow_signals = group->allow_signals != 0 || is_service(worker),
         .abandon_interpreters = group->abandon_interpreters != 0,
         .per_interpreter_gil = group->per_interpreter_gil != 0,
         .is_case_blind = group->is_case_blind != 0,
@@ -170,35 +188,45 @@ static int start_threads(worker_t *worker, wsgi_result_t *result)
 {
     worker->pool = (wsgi_threads_settings_t){
         .max_threads = (unsigned)worker->group->threads,
+        .stack_bytes = (size_t)worker->group->stack_size,
         .rendezvous_fd = worker->rendezvous_fd,
         .event_fd = worker->event_write_fd,
         .connection = &worker->connection,
     };
     worker->threads = wsgi_threads_open(&worker->pool, result);
-    if (worker->threads == NULL) {
-        return result->code;
-    }
+    return worker->threads != NULL ? WSGI_OK : result->code;
+}
+
+static int watch_forks(worker_t *worker, wsgi_result_t *result)
+{
+    (void)worker;
     return pthread_atfork(NULL, NULL, on_fork_in_child) == 0
                ? WSGI_OK
                : wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
 }
 
+/* The rendezvous is the supervisor's to watch. Signals are left to Python and the scripts. */
+static int become_service(worker_t *worker, wsgi_result_t *result)
+{
+    wsgi_fd_close(&worker->rendezvous_fd);
+    return wsgi_runtime_exit_on_sigterm(result);
+}
+
+typedef int (*step_t)(worker_t *worker, wsgi_result_t *result);
+
 static int start(worker_t *worker, wsgi_result_t *result)
 {
-    static int (*const steps[])(worker_t *, wsgi_result_t *) = {
-        open_events,
-        start_python,
-        import_scripts,
-        start_threads,
-    };
+    static const step_t server[] = {open_events,   take_surroundings, start_python, import_scripts,
+                                    start_threads, watch_forks,       NULL};
+    static const step_t service[] = {take_surroundings, start_python, become_service, watch_forks,
+                                     NULL};
+    int status = WSGI_OK;
 
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        int status = steps[i](worker, result);
-        if (status != WSGI_OK) {
-            return status;
-        }
+    for (const step_t *step = is_service(worker) ? service : server;
+         status == WSGI_OK && *step != NULL; step++) {
+        status = (*step)(worker, result);
     }
-    return WSGI_OK;
+    return status;
 }
 
 static void set_title(const worker_t *worker)
@@ -211,6 +239,22 @@ static void set_title(const worker_t *worker)
 }
 
 /* --- end ------------------------------------------------------------------------------------- */
+
+/* Of a service the settings hold nothing but what is to be run. */
+static enum wsgi_exit run_service(const worker_t *worker)
+{
+    char *lines = strdup(worker->group->import_scripts), *rest = lines;
+    const char *script;
+
+    while (rest != NULL && take_line(&rest) != NULL && (script = take_line(&rest)) != NULL) {
+        if (!wsgi_runtime_run(script)) {
+            break;
+        }
+    }
+    free(lines);
+    signal(SIGTERM, SIG_IGN); /* it is ending already */
+    return WSGI_EXIT_OK;
+}
 
 /* The status to exit with, once an event says so. */
 static enum wsgi_exit wait_for_end(const worker_t *worker)
@@ -242,11 +286,14 @@ static void limit_end(const worker_t *worker)
     }
 }
 
+/* The end of a service that nobody asked for is no wish to be replaced at once. */
 static void end(const worker_t *worker)
 {
     limit_end(worker);
-    tell_supervisor(worker, WSGI_NOTICE_RETIRING);
-    wsgi_threads_stop(worker->threads);
+    if (!is_service(worker)) {
+        tell_supervisor(worker, WSGI_NOTICE_RETIRING);
+        wsgi_threads_stop(worker->threads);
+    }
     wsgi_runtime_stop();
     fflush(NULL);
 }
@@ -288,6 +335,7 @@ void wsgi_worker_run(const wsgi_worker_settings_t *settings)
     if (!wsgi_process_follow_parent(settings->supervisor_pid)) {
         _exit(WSGI_EXIT_OK);
     }
+    wsgi_the_worker = &worker;
     set_title(&worker);
     describe_connections(&worker);
     if (start(&worker, &result) != WSGI_OK) {
@@ -296,7 +344,7 @@ void wsgi_worker_run(const wsgi_worker_settings_t *settings)
         _exit(WSGI_EXIT_UNABLE);
     }
     tell_supervisor(&worker, WSGI_NOTICE_READY);
-    status = wait_for_end(&worker);
+    status = is_service(&worker) ? run_service(&worker) : wait_for_end(&worker);
     wsgi_log(WSGI_LOG_INFO, "[%s] ends in order", worker.group->name);
     end(&worker);
     _exit(status);

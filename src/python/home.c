@@ -92,7 +92,7 @@ static const char *version_in_line(const char *line)
     return rest + strspn(rest, " \t");
 }
 
-static bool read_version(const char *home, char *version, size_t size)
+bool wsgi_runtime_home_version(const char *home, char *version, size_t room)
 {
     char path[PATH_MAX], line[512];
     snprintf(path, sizeof(path), "%s/pyvenv.cfg", home);
@@ -101,7 +101,7 @@ static bool read_version(const char *home, char *version, size_t size)
     while (file != NULL && !is_found && fgets(line, sizeof(line), file) != NULL) {
         const char *value = version_in_line(line);
         if (value != NULL) {
-            snprintf(version, size, "%.*s", (int)strcspn(value, " \t\r\n"), value);
+            snprintf(version, room, "%.*s", (int)strcspn(value, " \t\r\n"), value);
             is_found = true;
         }
     }
@@ -121,7 +121,7 @@ static bool is_our_version(const char *version)
 static int check_environment(const char *home, wsgi_result_t *result)
 {
     char version[64];
-    if (!read_version(home, version, sizeof(version))) {
+    if (!wsgi_runtime_home_version(home, version, sizeof(version))) {
         return wsgi_fail(result, WSGI_E_INVALID,
                          "Python home %s: its pyvenv.cfg cannot be read or "
                          "names no version; make the environment again with python%s -m venv",

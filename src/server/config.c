@@ -32,6 +32,7 @@ const wsgi_group_settings_t wsgi_group_unset = {
     .shutdown_timeout_s = SHUTDOWN_TIMEOUT_S,
     .connect_timeout_s = CONNECT_TIMEOUT_S,
     .listen_backlog = LISTEN_BACKLOG,
+    .umask = -1,
     .hash_seed = WSGI_HASH_SEED_RANDOM,
 };
 

@@ -39,7 +39,6 @@ typedef struct record {
     int callers_fd, workers_fd; /* the rendezvous; both -1 once retired */
     wsgi_backlog_t *backlog;    /* of the children; NULL once retired */
     int counters_fd, program_fd;
-    const char *program_path;
     int control_fd;  /* of the running supervisor */
     apr_proc_t proc; /* pid 0: none runs */
     int64_t started_us;
@@ -69,13 +68,6 @@ static registry_t *find_registry(const server_rec *main_server)
 
     apr_pool_userdata_get(&data, REGISTRY_KEY, main_server->process->pool);
     return data;
-}
-
-int wsgi_groups_check_program(wsgi_result_t *result)
-{
-    char path[4096];
-
-    return wsgi_program_find(path, sizeof(path), result);
 }
 
 /* --- records --------------------------------------------------------------------------------- */
@@ -112,6 +104,7 @@ static void copy_settings(record_t *record, const wsgi_group_t *group)
 #include "wsgi_group.def"
 #undef TEXT
 #undef NUMBER
+    record->group.program = apr_pstrdup(record->pool, group->program);
     record->group.settings.parent_pid = getpid();
 }
 
@@ -166,9 +159,10 @@ static int open_rendezvous(record_t *record, wsgi_result_t *result)
     return record->counters_fd < 0 ? result->code : WSGI_OK;
 }
 
-static int open_program(record_t *record, const char *path, wsgi_result_t *result)
+static int open_program(record_t *record, wsgi_result_t *result)
 {
-    record->program_path = apr_pstrdup(record->pool, path);
+    const char *path = record->group.program;
+
     record->program_fd = open(path, O_RDONLY | O_CLOEXEC);
     return record->program_fd >= 0
                ? WSGI_OK
@@ -194,7 +188,7 @@ static int start_supervisor(record_t *record, wsgi_result_t *result)
 {
     const wsgi_program_start_t start = {
         .program_fd = record->program_fd,
-        .path = record->program_path,
+        .path = record->group.program,
         .settings = &record->group.settings,
         .log_fd = log_descriptor(record->group.server),
         .rendezvous_fd = record->workers_fd,
@@ -417,13 +411,13 @@ static registry_t *open_registry(server_rec *main_server)
 }
 
 static int open_group(registry_t *registry, const wsgi_group_t *group, unsigned index,
-                      const char *path, wsgi_result_t *result)
+                      wsgi_result_t *result)
 {
     record_t *record = add_record(registry, group, index);
     int status = open_rendezvous(record, result);
 
     if (status == WSGI_OK) {
-        status = open_program(record, path, result);
+        status = open_program(record, result);
     }
     return status == WSGI_OK ? start_supervisor(record, result) : status;
 }
@@ -432,12 +426,11 @@ int wsgi_groups_parent_open(const wsgi_group_t *groups, unsigned count, apr_pool
                             server_rec *main_server, wsgi_result_t *result)
 {
     registry_t *registry = open_registry(main_server);
-    char path[4096];
-    int status = count > 0 ? wsgi_program_find(path, sizeof(path), result) : WSGI_OK;
+    int status = WSGI_OK;
 
     apr_pool_cleanup_register(pconf, registry, retire_generation, apr_pool_cleanup_null);
     for (unsigned i = 0; status == WSGI_OK && i < count; i++) {
-        status = open_group(registry, &groups[i], i, path, result);
+        status = open_group(registry, &groups[i], i, result);
     }
     return status;
 }

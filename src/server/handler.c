@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "child.h"
 #include "exchange.h"
+#include "group_checks.h"
 #include "metavars.h"
 #include "route.h"
 
@@ -146,12 +147,11 @@ static void fill_script(const request_rec *r, const wsgi_route_t *route, wsgi_re
 {
     if (route->handler_script != NULL) {
         request->flags |= WSGI_REQUEST_HANDLER_SCRIPT;
-        request->script = wsgi_text(route->handler_script);
     }
     else {
-        request->script = wsgi_text(r->filename);
         request->script_mtime_us = r->finfo.mtime;
     }
+    request->script = wsgi_text(wsgi_route_path_inside(route, wsgi_route_script(r, route)));
 }
 
 static void fill_request(wsgi_httpd_exchange_t *x, const wsgi_route_t *route, wsgi_child_t *child,
@@ -300,6 +300,9 @@ int wsgi_handler_serve(request_rec *r)
     }
     wsgi_route_t route;
     status = wsgi_route_find(r, handler, &route);
+    if (status == OK && route.target != NULL) {
+        status = wsgi_group_check(r, route.target, wsgi_route_script(r, &route));
+    }
     if (status != OK) {
         return status;
     }

@@ -81,7 +81,11 @@ typedef struct wsgi_import {
 /* A WSGIDaemonProcess as written; `group` is completed when the settings are resolved. */
 typedef struct wsgi_group_draft {
     wsgi_group_t group;
-    const char *user, *user_group; /* NULL: httpd's */
+    const char *user, *user_group;                                 /* NULL: httpd's */
+    const char *supplementary_groups, *script_user, *script_group; /* NULL: not given */
+    const char *python;       /* NULL: the Python that the module was built for */
+    const char *ignored_text; /* of options without effect */
+    int64_t ignored;
     wsgi_place_t place;
 } wsgi_group_draft_t;
 
@@ -135,6 +139,9 @@ extern const wsgi_group_settings_t wsgi_group_unset;
 
 /* May requests of this server go to the group? */
 bool wsgi_settings_may_use(const server_rec *server, const wsgi_group_t *group);
+
+/* The path as the group's processes see it: without the prefix of chroot=. NULL: they cannot. */
+const char *wsgi_settings_path_inside(const wsgi_group_t *group, const char *path);
 
 /* The group of that name, or -1. */
 int wsgi_settings_find_group(const wsgi_settings_t *settings, wsgi_bytes_t name);

@@ -79,3 +79,18 @@ def application(environ, start_response):
     return [str(decimal.Decimal(value)).encode()]
 ''')
     assert server.get(url).body == b"42"
+
+
+def test_ports_of_the_clients_cannot_make_interpreters_without_end(launch_once, mode):
+    """Without UseCanonicalName the default name has the port of the Host field."""
+    server = launch_once(mode, single_child=True, daemon="threads=1")
+    if mode == "daemon":
+        server.expect_output("clients have chosen 64 names of interpreters")
+    else:
+        server.expect("WSGI0210", "clients have chosen 64 names of interpreters", count=3)
+    with server.keep_alive() as session:
+        for port in range(1000, 1067):
+            status = session.request("GET", "/hello", headers={"Host": f"localhost:{port}"}).status
+            assert status == (200 if port < 1064 else 500)
+        for host in (f"localhost:{server.port}", "localhost", "other:80", "localhost:443"):
+            assert session.request("GET", "/hello", headers={"Host": host}).status == 200
