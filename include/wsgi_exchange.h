@@ -37,7 +37,8 @@ enum wsgi_outcome {
 typedef struct wsgi_exchange_verbs {
     /* Up to len bytes of the request body. 0 = its end, for ever. WSGI_E_AGAIN (non-blocking only),
      * WSGI_E_GONE, WSGI_E_TIMEOUT, WSGI_E_TOO_LARGE, WSGI_E_SHORT, WSGI_E_IO: final. Sends
-     * 100 (Continue) first where the client waits for it and no head has gone out. */
+     * 100 (Continue) first where the client waits for it and no head has gone out; that is all
+     * that a read of 0 bytes does. */
     ssize_t (*read_body)(wsgi_exchange_t *ex, void *data, size_t len, enum wsgi_read_mode mode);
 
     /* Takes the head; copies what it keeps. It leaves with the first body bytes or with finish().

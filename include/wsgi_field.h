@@ -43,11 +43,13 @@ bool wsgi_field_value_is_legal(const char *value, size_t len);
 /* Reason phrase: no control characters. */
 bool wsgi_reason_is_legal(const char *reason, size_t len);
 
-#define WSGI_STATUS_MIN 100u
-#define WSGI_STATUS_MAX 999u
+#define WSGI_STATUS_MIN   100u
+#define WSGI_STATUS_FINAL 200u /* below it, an answer is only announced */
+#define WSGI_STATUS_MAX   999u
 
-/* "404 Not Found" → 404 and "Not Found" (pointing into text). Three digits 100…999, then the end,
- * or one blank and a reason without control characters. WSGI_OK or WSGI_E_INVALID. */
+/* "404 Not Found" → 404 and "Not Found" (pointing into text). Three digits 200…999, then the end,
+ * or one blank and a reason without control characters. 1xx is no answer: a client takes what
+ * follows for the head of the real one. WSGI_OK or WSGI_E_INVALID. */
 int wsgi_status_parse(const char *text, size_t len, unsigned *status, wsgi_bytes_t *reason)
     WSGI_MUST_CHECK;
 

@@ -69,6 +69,7 @@ typedef struct wsgi_worker_row {
     _Atomic uint32_t busy;     /* threads that serve a request now */
     _Atomic uint64_t requests; /* begun since the row's process started */
     _Atomic uint64_t errors;   /* of these ended by WSGI_FAILED or WSGI_TRUNCATED */
+    _Atomic uint32_t leases;   /* connections that it keeps open, at most one per thread */
 } wsgi_worker_row_t;
 
 /* Of one size for every group (unused pages cost nothing): a worker can write anything here, so no

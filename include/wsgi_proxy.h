@@ -1,6 +1,6 @@
 /* wsgi_proxy.h — from an exchange to a worker of a process group and back.
  * Runs in:  httpd child.   Threads: any; a link is internally locked, an exchange is one thread's.
- * Owns:     a link: its waiters. The descriptors and the counters' mapping stay the caller's.
+ * Owns:     a link: its waiters and idle connections. What its settings name stays the caller's.
  * Memory:   malloc.   Python: none.   Blocks: wsgi_proxy_serve(), within the limits given.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -12,12 +12,22 @@
 
 typedef struct wsgi_link wsgi_link_t;
 
+/* Counts who waits for a group over all children: made in the parent, before they are forked, with
+ * room for so many children at a time; nobody else has it. NULL only without memory. */
+typedef struct wsgi_backlog wsgi_backlog_t;
+
+wsgi_backlog_t *wsgi_backlog_create(unsigned children);
+void wsgi_backlog_destroy(wsgi_backlog_t *backlog);
+
 typedef struct wsgi_link_settings {
     const char *group;               /* name, for log lines; borrowed */
     int rendezvous_fd;               /* the callers' end */
     const wsgi_counters_t *counters; /* read-only mapping; may be NULL: no hints */
     unsigned processes;              /* of the group: bounds the retries */
-    int64_t connect_timeout_us;      /* to be taken by a worker */
+    unsigned threads;                /* of each: bounds its connections; 0 = not known */
+    wsgi_backlog_t *backlog;         /* NULL: nobody counts */
+    unsigned listen_backlog;         /* who may wait, over all children */
+    int64_t connect_timeout_us;      /* to be begun by a worker, all waiting included */
     int64_t socket_timeout_us;       /* silence of the worker */
 } wsgi_link_settings_t;
 

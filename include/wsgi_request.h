@@ -48,6 +48,7 @@ typedef struct wsgi_request {
     size_t var_count;
 
     wsgi_bytes_t body_first; /* wire only: bytes of the body that travel with the head */
+    int64_t firm_until_us;   /* wire only, monotonic: the caller does not withdraw it before */
 } wsgi_request_t;
 
 /* A response head. Names and values have passed wsgi_field_*; reason may be empty. */

@@ -16,9 +16,12 @@
 /* Facts of the process. Texts NUL-terminated, never NULL, borrowed for its whole life. */
 typedef struct wsgi_runtime_settings {
     const char *python_home;        /* "" = where this libpython was installed for */
+    const char *python_executable;  /* without a home: the interpreter whose installation is used,
+                                       "" = the one that this was built for */
     const char *python_path;        /* colon-separated, site-directory semantics; "" = none */
     const char *home;               /* goes to sys.path[0]; "" = none */
     const char *process_group;      /* "" = embedded */
+    const char *main_name;          /* of the main interpreter, besides ""; "" = it has none */
     const char *server_description; /* httpd's banner */
     int server_version;             /* major × 10000 + minor × 100 + patch */
     int processes, threads;         /* maximum_processes, threads_per_process */
@@ -37,6 +40,7 @@ typedef struct wsgi_runtime_settings {
     bool per_interpreter_gil;  /* of sub-interpreters; needs Python 3.12 */
     bool free_threading;       /* run without a GIL; needs a free-threaded build */
     bool can_interrupt;        /* wsgi_runtime_interrupt() will be used */
+    bool is_case_blind;        /* of the names of script modules: WSGICaseSensitivity Off */
     bool is_interactive;       /* httpd -X: sys.stdin and sys.stdout stay the terminal's */
 } wsgi_runtime_settings_t;
 
@@ -48,6 +52,10 @@ const char *wsgi_runtime_version(void);
  * one sentence that names the cause and the cure. */
 int wsgi_runtime_check_home(const char *home, wsgi_result_t *result);
 
+/* The version that the pyvenv.cfg of a virtual environment names, such as "3.12.1". False: it has
+ * none that can be read. */
+bool wsgi_runtime_home_version(const char *home, char *version, size_t room);
+
 /* Starts Python and sets up the main interpreter. A failure leaves Python unusable in this process
  * and gives one sentence; nothing is printed or exited. */
 int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *result);
@@ -58,7 +66,7 @@ bool wsgi_runtime_is_started(void);
 void wsgi_runtime_stop(void);
 
 /* Tells those who subscribed in each interpreter that the process is about to end (process_stopping,
- * with `reason` as shutdown_reason). Once; wsgi_runtime_stop() does it with "" otherwise. Blocks as
+ * with `reason` as shutdown_reason; NULL = nobody is). Once; wsgi_runtime_stop() does it with "" otherwise. Blocks as
  * long as they do. */
 void wsgi_runtime_publish_stop(const char *reason);
 
@@ -73,7 +81,9 @@ typedef struct wsgi_interp wsgi_interp_t;
 
 /* The interpreter of an application group, created on first use (others who want the same name
  * wait). name "" = the main one. NULL with the reason where it cannot be had. Lives until
- * wsgi_runtime_stop(). is_open_name: a client can have chosen the name, see above. */
+ * wsgi_runtime_stop(). is_open_name: a client can have chosen the name, see above.
+ * The settings' main_name is the main one too, and so is a name that differs from it in the port of
+ * "server[:port]|path" only: that is the client's word, and the application the same. */
 wsgi_interp_t *wsgi_interp_find(const char *name, bool is_open_name, wsgi_result_t *result);
 const char *wsgi_interp_name(const wsgi_interp_t *interp);
 
@@ -97,6 +107,14 @@ bool wsgi_runtime_interrupt(wsgi_interp_t *interp, uint64_t thread, bool (*is_wa
  * (its pthread_t). Not without a GIL. May block for ever. */
 void wsgi_runtime_log_stacks(void (*describe)(void *baton, uint64_t thread, char *out, size_t room),
                              void *baton);
+
+/* For a process that serves no requests, on its main thread, which runs scripts as programs.
+ * SIGTERM raises SystemExit from now on; needs allow_signals. WSGI_OK, or the code with the reason. */
+int wsgi_runtime_exit_on_sigterm(wsgi_result_t *result);
+
+/* Runs a script in the main interpreter to its end. False: it ended by SystemExit, which is no
+ * error, so no other may follow. What else it raises is logged. Not attached. */
+bool wsgi_runtime_run(const char *script);
 
 /* Frees what the calling thread holds in every interpreter. A thread that served and ends calls it
  * first; threads that cannot (httpd's) are covered by a thread-exit hook. */

@@ -56,7 +56,7 @@ int wsgi_status_parse(const char *text, size_t len, unsigned *status, wsgi_bytes
         number = 10 * number + (unsigned)(text[i] - '0');
     }
     const size_t skipped = len > 3 ? 4 : 3;
-    if (number < WSGI_STATUS_MIN || !wsgi_reason_is_legal(text + skipped, len - skipped)) {
+    if (number < WSGI_STATUS_FINAL || !wsgi_reason_is_legal(text + skipped, len - skipped)) {
         return WSGI_E_INVALID;
     }
     *status = number;

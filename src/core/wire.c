@@ -21,8 +21,9 @@ struct request_header {
     uint32_t flags, var_count, body_first_len;
     uint32_t text_lens[6];
     uint32_t zero;
+    uint64_t firm_until_us;
 };
-_Static_assert(sizeof(struct request_header) == 80, "no padding on the wire");
+_Static_assert(sizeof(struct request_header) == 88, "no padding on the wire");
 
 struct head_header {
     uint16_t status, reason_len;
@@ -305,6 +306,7 @@ static char *write_request_header(char *at, const wsgi_request_t *request)
         .flags = htole32(request->flags),
         .var_count = htole32((uint32_t)request->var_count),
         .body_first_len = htole32((uint32_t)request->body_first.len),
+        .firm_until_us = htole64((uint64_t)request->firm_until_us),
     };
 
     for (size_t i = 0; i < TEXT_COUNT; i++) {
@@ -347,6 +349,7 @@ static void set_from_header(wsgi_request_t *request, const struct request_header
         .request_start_us = (int64_t)le64toh(header->request_start_us),
         .queue_start_us = (int64_t)le64toh(header->queue_start_us),
         .var_count = le32toh(header->var_count),
+        .firm_until_us = (int64_t)le64toh(header->firm_until_us),
     };
 }
 

@@ -148,6 +148,15 @@ int wsgi_answer_hello(wsgi_connection_t *conn)
     return status;
 }
 
+void wsgi_answer_goaway(wsgi_connection_t *conn)
+{
+    char header[WSGI_WIRE_HEADER_BYTES];
+    struct iovec piece = {header, sizeof(header)};
+
+    wsgi_wire_put_header(header, WSGI_FRAME_GOAWAY, 0, 0);
+    (void)send_pieces(conn->fd, &piece, 1, -1);
+}
+
 /* --- head and body --------------------------------------------------------------------------- */
 
 static int send_head(wsgi_exchange_t *ex, const wsgi_head_t *head)
@@ -173,12 +182,14 @@ static void note_sent(wsgi_connection_t *conn, size_t body_bytes)
     conn->head.len = 0;
 }
 
-/* END with CLOSE: a caller that has read it must find our capacity free already. */
+/* A caller that has read END must find our capacity free already. */
 static void add_end(batch_t *batch, wsgi_connection_t *conn)
 {
+    const bool is_kept = wsgi_connection_decide_keep(conn);
+
     wsgi_connection_uncount(conn, false);
     conn->is_ended = true;
-    add_frame(batch, WSGI_FRAME_END, WSGI_FRAME_FLAG_CLOSE, NULL, 0);
+    add_frame(batch, WSGI_FRAME_END, is_kept ? 0 : WSGI_FRAME_FLAG_CLOSE, NULL, 0);
 }
 
 /* As many DATA frames as one batch holds; the bytes taken. Only the last of the chunk asks for a

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -111,33 +112,59 @@ static enum wsgi_connection_state run_taken(wsgi_connection_t *conn)
     return wsgi_answer_hello(conn) == WSGI_OK ? WSGI_CONNECTION_REQUEST : WSGI_CONNECTION_CLOSE;
 }
 
+static void begin_request(wsgi_connection_t *conn)
+{
+    conn->exchange = (wsgi_exchange_t){.body_fd = -1};
+    conn->in_used = 0;
+    conn->body = WSGI_LITERAL("");
+    conn->wants_continue = conn->is_gone = conn->is_ended = conn->is_kept = false;
+}
+
+/* What has come while nobody looked: the next request, a part of it, or the caller's departure. */
+static enum wsgi_connection_state run_idle(wsgi_connection_t *conn)
+{
+    const ssize_t got = receive(conn, &conn->request_bytes, REQUEST_READ_BYTES);
+
+    if (got == WSGI_E_AGAIN) {
+        return WSGI_CONNECTION_IDLE;
+    }
+    begin_request(conn);
+    return got > 0 ? WSGI_CONNECTION_REQUEST : WSGI_CONNECTION_CLOSE;
+}
+
 /* Reads until the first frame is whole; what came behind it goes to the other buffer. */
 static int read_frame(wsgi_connection_t *conn, wsgi_frame_t *frame)
 {
     wsgi_buffer_t *bytes = &conn->request_bytes;
-    size_t missing = REQUEST_READ_BYTES;
 
     for (;;) {
-        ssize_t got = receive_in_time(conn, bytes, missing);
-        if (got < 0) {
-            return (int)got;
-        }
-        ssize_t size = wsgi_wire_take((wsgi_bytes_t){bytes->data, bytes->len},
-                                      WSGI_FRAME_BIT(WSGI_FRAME_REQUEST), frame, &missing);
+        size_t missing = 0;
+        const ssize_t size = wsgi_wire_take((wsgi_bytes_t){bytes->data, bytes->len},
+                                            WSGI_FRAME_BIT(WSGI_FRAME_REQUEST), frame, &missing);
         if (size < 0) {
             return (int)size;
         }
         if (size > 0) {
             return wsgi_buffer_append(&conn->in, bytes->data + size, bytes->len - (size_t)size);
         }
+        const ssize_t got = receive_in_time(
+            conn, bytes, missing > REQUEST_READ_BYTES ? missing : REQUEST_READ_BYTES);
+        if (got < 0) {
+            return (int)got;
+        }
     }
 }
 
 /* A caller that gives up, or turns to another worker, closes its end: seen here, the request was not
- * begun. It is told as a reset where our HELLO lies there unread. */
+ * begun. It is told as a reset where our HELLO lies there unread. The look is worth a system call
+ * only where the caller may have had time to change its mind. */
 static bool is_withdrawn(const wsgi_connection_t *conn)
 {
     char byte;
+
+    if (wsgi_now_us() < conn->exchange.request.firm_until_us) {
+        return false;
+    }
     ssize_t got = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
     return got == 0 || (got < 0 && errno == ECONNRESET);
@@ -157,8 +184,39 @@ static void prepare_exchange(wsgi_connection_t *conn, uint8_t frame_flags)
                                          (frame_flags & WSGI_FRAME_FLAG_TELLME) != 0);
 }
 
+/* Since when httpd has had it; both ends read the same clock. */
+static int64_t age_us(const wsgi_connection_t *conn)
+{
+    return wsgi_wall_us() - conn->exchange.request.request_start_us;
+}
+
+static enum wsgi_connection_state refuse_late(wsgi_connection_t *conn)
+{
+    wsgi_exchange_t *ex = &conn->exchange;
+    char line[160];
+
+    snprintf(line, sizeof(line),
+             WSGI_ID(1412) "[%s] the request is not begun: it has waited for %.1f s, longer than "
+                           "queue-timeout; raise processes= or threads=",
+             conn->settings->group, (double)age_us(conn) / 1e6);
+    ex->verbs->log(ex, WSGI_LOG_ERR, line);
+    ex->verbs->finish(ex, WSGI_FAILED, 504);
+    return WSGI_CONNECTION_CLOSE;
+}
+
+static enum wsgi_connection_state drop(wsgi_connection_t *conn, int status)
+{
+    if (status != WSGI_E_GONE) {
+        wsgi_log(WSGI_LOG_ERR, WSGI_ID(1407) "[%s] (%s) dropped a connection from httpd: %s",
+                 conn->settings->group, wsgi_connection_state_name(conn->state),
+                 wsgi_strerror(status));
+    }
+    return WSGI_CONNECTION_CLOSE;
+}
+
 static enum wsgi_connection_state run_request(wsgi_connection_t *conn)
 {
+    const int64_t queue_timeout_us = conn->settings->queue_timeout_us;
     wsgi_frame_t frame;
     int status = read_frame(conn, &frame);
 
@@ -166,17 +224,16 @@ static enum wsgi_connection_state run_request(wsgi_connection_t *conn)
         status =
             wsgi_wire_get_request(frame.payload, &conn->request_store, &conn->exchange.request);
     }
-    if (status == WSGI_E_GONE || (status == WSGI_OK && is_withdrawn(conn))) {
-        return WSGI_CONNECTION_CLOSE;
-    }
     if (status != WSGI_OK) {
-        wsgi_log(WSGI_LOG_ERR, WSGI_ID(1407) "[%s] (%s) dropped a connection from httpd: %s",
-                 conn->settings->group, wsgi_connection_state_name(conn->state),
-                 wsgi_strerror(status));
+        return drop(conn, status);
+    }
+    if (is_withdrawn(conn)) {
+        wsgi_answer_goaway(conn); /* a caller that is still there need not guess */
         return WSGI_CONNECTION_CLOSE;
     }
     prepare_exchange(conn, frame.flags);
-    return WSGI_CONNECTION_SERVE;
+    return queue_timeout_us > 0 && age_us(conn) > queue_timeout_us ? refuse_late(conn)
+                                                                   : WSGI_CONNECTION_SERVE;
 }
 
 static int refuse_without_interpreter(wsgi_exchange_t *ex, const wsgi_result_t *result)
@@ -211,7 +268,7 @@ static enum wsgi_connection_state run_serve(wsgi_connection_t *conn)
         }
         wsgi_answer_frame(conn, WSGI_FRAME_GOAWAY, 0, WSGI_LITERAL(""));
     }
-    return WSGI_CONNECTION_CLOSE;
+    return conn->is_kept && !conn->is_gone ? WSGI_CONNECTION_IDLE : WSGI_CONNECTION_CLOSE;
 }
 
 static const struct {
@@ -219,6 +276,7 @@ static const struct {
     enum wsgi_connection_state (*run)(wsgi_connection_t *conn);
 } states[] = {
     [WSGI_CONNECTION_TAKEN] = {"TAKEN", run_taken},
+    [WSGI_CONNECTION_IDLE] = {"IDLE", run_idle},
     [WSGI_CONNECTION_REQUEST] = {"REQUEST", run_request},
     [WSGI_CONNECTION_SERVE] = {"SERVE", run_serve},
     [WSGI_CONNECTION_CLOSE] = {"CLOSE", NULL},
@@ -234,6 +292,7 @@ void wsgi_connection_init(wsgi_connection_t *conn, const wsgi_connection_setting
     memset(conn, 0, sizeof(*conn));
     conn->settings = settings;
     conn->fd = -1;
+    conn->state = WSGI_CONNECTION_CLOSE;
 }
 
 void wsgi_connection_free(wsgi_connection_t *conn)
@@ -247,38 +306,61 @@ void wsgi_connection_free(wsgi_connection_t *conn)
     wsgi_connection_init(conn, conn->settings);
 }
 
-static void begin(wsgi_connection_t *conn, int fd)
-{
-    conn->exchange = (wsgi_exchange_t){.body_fd = -1};
-    conn->fd = fd;
-    conn->state = WSGI_CONNECTION_TAKEN;
-    conn->served = WSGI_SERVED_NOTHING;
-    conn->in_used = 0;
-    conn->body = WSGI_LITERAL("");
-    conn->wants_continue = conn->is_gone = conn->is_ended = false;
-}
-
-static void end(wsgi_connection_t *conn)
+static void trim(wsgi_connection_t *conn)
 {
     wsgi_buffer_t *const buffers[] = {&conn->request_bytes, &conn->in, &conn->debt, &conn->head,
                                       &conn->line};
-    int fd = atomic_exchange(&conn->fd, -1);
 
-    wsgi_connection_uncount(conn, true);
-    wsgi_fd_close(&fd);
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
         wsgi_buffer_clear(buffers[i], KEEP_BYTES);
     }
 }
 
+static void close_connection(wsgi_connection_t *conn)
+{
+    int fd = atomic_exchange(&conn->fd, -1);
+
+    conn->state = WSGI_CONNECTION_CLOSE;
+    wsgi_fd_close(&fd);
+}
+
+static enum wsgi_served run(wsgi_connection_t *conn)
+{
+    conn->served = WSGI_SERVED_NOTHING;
+    do {
+        conn->state = states[conn->state].run(conn);
+    } while (conn->state != WSGI_CONNECTION_IDLE && conn->state != WSGI_CONNECTION_CLOSE);
+    wsgi_connection_uncount(conn, true);
+    if (conn->state == WSGI_CONNECTION_CLOSE) {
+        close_connection(conn);
+    }
+    trim(conn);
+    return conn->served;
+}
+
 enum wsgi_served wsgi_connection_serve(wsgi_connection_t *conn, int fd)
 {
-    begin(conn, fd);
-    while (states[conn->state].run != NULL) {
-        conn->state = states[conn->state].run(conn);
-    }
-    end(conn);
-    return conn->served;
+    begin_request(conn);
+    conn->fd = fd;
+    conn->state = WSGI_CONNECTION_TAKEN;
+    return run(conn);
+}
+
+enum wsgi_served wsgi_connection_serve_next(wsgi_connection_t *conn)
+{
+    WSGI_ASSERT(wsgi_connection_is_kept(conn));
+    return run(conn);
+}
+
+bool wsgi_connection_is_kept(const wsgi_connection_t *conn)
+{
+    return conn->state == WSGI_CONNECTION_IDLE;
+}
+
+void wsgi_connection_revoke(wsgi_connection_t *conn)
+{
+    wsgi_answer_goaway(conn);
+    close_connection(conn);
 }
 
 /* --- the request body ------------------------------------------------------------------------ */
@@ -364,6 +446,30 @@ static int next_frame(wsgi_connection_t *conn, enum wsgi_read_mode mode)
             return got == WSGI_E_AGAIN ? WSGI_E_AGAIN : fail_body(conn, (int)got);
         }
     }
+}
+
+/* Nothing of this request may be in the way of the next. An application that has read as much as
+ * was announced has not waited for BODY_END: it is looked for, without waiting. */
+static bool has_read_all(wsgi_connection_t *conn)
+{
+    if (conn->wants_continue) {
+        return conn->in.len == 0; /* the body is still at the caller, and stays there */
+    }
+    for (unsigned i = 0; i < 2 && conn->body_status == WSGI_E_AGAIN; i++) {
+        if (next_frame(conn, WSGI_READ_NONBLOCK) != WSGI_OK) {
+            return false;
+        }
+    }
+    return conn->body_status == WSGI_OK && conn->in.len == conn->in_used;
+}
+
+bool wsgi_connection_decide_keep(wsgi_connection_t *conn)
+{
+    const wsgi_connection_settings_t *settings = conn->settings;
+
+    conn->is_kept = settings->may_keep != NULL && has_read_all(conn) &&
+                    settings->may_keep(settings->baton, conn);
+    return conn->is_kept;
 }
 
 static ssize_t copy_body(wsgi_connection_t *conn, void *data, size_t len)

@@ -1,4 +1,5 @@
-/* daemon/identity.c — takes the user, groups and place of a process group, step by step.
+/* daemon/identity.c — takes the priority, root, user, groups, mask and place of a process
+ * group, step by step.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "identity.h"
@@ -7,12 +8,20 @@
 #include <grp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define GROUPS_MAX 65536 /* the kernel's NGROUPS_MAX */
 
 typedef wsgi_group_settings_t settings_t;
+
+/* Looked up first: in a chroot there may be no user database, or another one. */
+typedef struct identity {
+    const settings_t *settings;
+    gid_t *groups;
+    int group_count;
+} identity_t;
 
 static bool may_change(const settings_t *settings)
 {
@@ -30,23 +39,85 @@ static int refuse(wsgi_result_t *result, const char *what, int64_t id, const cha
                      reason(), cure);
 }
 
-/* The groups the user database gives; for a bare #uid the group alone. NULL without memory. */
-static gid_t *wanted_groups(const settings_t *settings, int *count)
+/* "12,7" behind the group itself. */
+static void add_listed(identity_t *it, const char *list)
 {
-    gid_t *list = malloc(GROUPS_MAX * sizeof(*list));
+    while (*list != '\0' && it->group_count < GROUPS_MAX) {
+        char *end;
+        it->groups[it->group_count++] = (gid_t)strtoll(list, &end, 10);
+        list = end + (*end == ',');
+    }
+}
 
-    *count = GROUPS_MAX;
-    if (list == NULL) {
-        return NULL;
+/* What the configuration lists, else what the user database gives; for a bare #uid the group alone. */
+static int find_groups(identity_t *it, wsgi_result_t *result)
+{
+    const settings_t *settings = it->settings;
+
+    if (!may_change(settings)) {
+        return WSGI_OK;
     }
-    if (settings->user_name[0] == '\0') {
-        list[0] = (gid_t)settings->gid;
-        *count = 1;
+    it->groups = malloc(GROUPS_MAX * sizeof(*it->groups));
+    if (it->groups == NULL) {
+        errno = ENOMEM;
+        return refuse(result, "the supplementary groups of uid", settings->uid,
+                      "give it more memory");
     }
-    else if (getgrouplist(settings->user_name, (gid_t)settings->gid, list, count) < 0) {
-        *count = GROUPS_MAX;
+    it->groups[0] = (gid_t)settings->gid;
+    it->group_count = 1;
+    if (settings->supplementary_groups[0] != '\0') {
+        add_listed(it, settings->supplementary_groups);
     }
-    return list;
+    else if (settings->user_name[0] != '\0') {
+        it->group_count = GROUPS_MAX;
+        if (getgrouplist(settings->user_name, (gid_t)settings->gid, it->groups, &it->group_count) <
+            0) {
+            it->group_count = GROUPS_MAX;
+        }
+    }
+    return WSGI_OK;
+}
+
+/* -1 is a priority too, hence errno. */
+static int take_priority(identity_t *it, wsgi_result_t *result)
+{
+    const int wanted = (int)it->settings->cpu_priority;
+
+    if (wanted == 0) {
+        return WSGI_OK;
+    }
+    errno = 0;
+    if (setpriority(PRIO_PROCESS, 0, wanted) != 0 || getpriority(PRIO_PROCESS, 0) != wanted ||
+        errno != 0) {
+        return refuse(result, "cpu-priority", wanted,
+                      "without root's rights it can only be raised, up to 19");
+    }
+    return WSGI_OK;
+}
+
+static bool is_same_place(const struct stat *one, const struct stat *other)
+{
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}
+
+/* The root alone is not enough: a working directory outside leads out again. */
+static int take_root(identity_t *it, wsgi_result_t *result)
+{
+    const char *path = it->settings->chroot;
+    struct stat wanted, root, here;
+
+    if (path[0] == '\0' || !may_change(it->settings)) {
+        return WSGI_OK;
+    }
+    errno = 0;
+    if (stat(path, &wanted) != 0 || chroot(path) != 0 || chdir("/") != 0 || stat("/", &root) != 0 ||
+        stat(".", &here) != 0 || !is_same_place(&root, &wanted) || !is_same_place(&here, &wanted)) {
+        return wsgi_fail(result, WSGI_E_IO,
+                         "cannot make chroot=%s the root directory (%s): create it, and start "
+                         "httpd as root with CAP_SYS_CHROOT",
+                         path, reason());
+    }
+    return WSGI_OK;
 }
 
 static bool contains(const gid_t *list, int count, gid_t gid)
@@ -77,26 +148,23 @@ static bool has_only(const gid_t *wanted, int wanted_count)
     return is_right;
 }
 
-static int take_groups(const settings_t *settings, wsgi_result_t *result)
+static int take_groups(identity_t *it, wsgi_result_t *result)
 {
-    int count;
-    gid_t *list;
-    bool is_done;
-
-    if (!may_change(settings)) {
+    if (!may_change(it->settings)) {
         return WSGI_OK;
     }
-    list = wanted_groups(settings, &count);
-    errno = list == NULL ? ENOMEM : 0;
-    is_done = list != NULL && setgroups((size_t)count, list) == 0 && has_only(list, count);
-    free(list);
-    return is_done ? WSGI_OK
-                   : refuse(result, "the supplementary groups of uid", settings->uid,
-                            "httpd must be started as root and keep CAP_SETGID");
+    errno = 0;
+    if (setgroups((size_t)it->group_count, it->groups) != 0 ||
+        !has_only(it->groups, it->group_count)) {
+        return refuse(result, "the supplementary groups of uid", it->settings->uid,
+                      "httpd must be started as root and keep CAP_SETGID");
+    }
+    return WSGI_OK;
 }
 
-static int take_gid(const settings_t *settings, wsgi_result_t *result)
+static int take_gid(identity_t *it, wsgi_result_t *result)
 {
+    const settings_t *settings = it->settings;
     gid_t wanted = (gid_t)settings->gid, real, effective, saved;
 
     if (!may_change(settings)) {
@@ -111,8 +179,9 @@ static int take_gid(const settings_t *settings, wsgi_result_t *result)
     return WSGI_OK;
 }
 
-static int take_uid(const settings_t *settings, wsgi_result_t *result)
+static int take_uid(identity_t *it, wsgi_result_t *result)
 {
+    const settings_t *settings = it->settings;
     uid_t wanted = (uid_t)settings->uid, real, effective, saved;
 
     if (!may_change(settings)) {
@@ -129,8 +198,9 @@ static int take_uid(const settings_t *settings, wsgi_result_t *result)
 }
 
 /* Root that can be taken again was not given up. */
-static int check_no_way_back(const settings_t *settings, wsgi_result_t *result)
+static int check_no_way_back(identity_t *it, wsgi_result_t *result)
 {
+    const settings_t *settings = it->settings;
     if (!may_change(settings) || settings->uid == 0) {
         return WSGI_OK;
     }
@@ -143,6 +213,24 @@ static int check_no_way_back(const settings_t *settings, wsgi_result_t *result)
     return WSGI_OK;
 }
 
+/* The only way to read a mask is to set one. */
+static int take_umask(identity_t *it, wsgi_result_t *result)
+{
+    const mode_t wanted = (mode_t)it->settings->umask;
+
+    if (it->settings->umask < 0) {
+        return WSGI_OK;
+    }
+    umask(wanted);
+    if (umask(wanted) != wanted) {
+        return wsgi_fail(result, WSGI_E_IO,
+                         "cannot take umask %03o (%s): look at what confines "
+                         "this process (seccomp)",
+                         (unsigned)wanted, "the system said yes and did not do it");
+    }
+    return WSGI_OK;
+}
+
 /* True where the working directory is `path` afterwards. */
 static bool enter(const char *path)
 {
@@ -150,7 +238,7 @@ static bool enter(const char *path)
 
     errno = 0;
     return chdir(path) == 0 && stat(path, &wanted) == 0 && stat(".", &here) == 0 &&
-           wanted.st_dev == here.st_dev && wanted.st_ino == here.st_ino;
+           is_same_place(&wanted, &here);
 }
 
 static int enter_configured_home(const settings_t *settings, wsgi_result_t *result)
@@ -163,8 +251,9 @@ static int enter_configured_home(const settings_t *settings, wsgi_result_t *resu
                            settings->home, (long)geteuid(), reason());
 }
 
-static int enter_home(const settings_t *settings, wsgi_result_t *result)
+static int enter_home(identity_t *it, wsgi_result_t *result)
 {
+    const settings_t *settings = it->settings;
     if (settings->home[0] != '\0') {
         return enter_configured_home(settings, result);
     }
@@ -182,8 +271,9 @@ static int enter_home(const settings_t *settings, wsgi_result_t *result)
 }
 
 /* The names of the user are corrected only where httpd's environment has them. */
-static int correct_environ(const settings_t *settings, wsgi_result_t *result)
+static int correct_environ(identity_t *it, wsgi_result_t *result)
 {
+    const settings_t *settings = it->settings;
     static const char *const names[] = {"USER", "USERNAME", "LOGNAME"};
     int failures = 0;
 
@@ -200,15 +290,16 @@ static int correct_environ(const settings_t *settings, wsgi_result_t *result)
 
 int wsgi_identity_take(const wsgi_group_settings_t *settings, wsgi_result_t *result)
 {
-    static int (*const steps[])(const settings_t *, wsgi_result_t *) = {
-        take_groups, take_gid, take_uid, check_no_way_back, enter_home, correct_environ,
+    static int (*const steps[])(identity_t *, wsgi_result_t *) = {
+        find_groups, take_priority,     take_root,  take_groups, take_gid,
+        take_uid,    check_no_way_back, take_umask, enter_home,  correct_environ,
     };
+    identity_t it = {.settings = settings};
+    int status = WSGI_OK;
 
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        int status = steps[i](settings, result);
-        if (status != WSGI_OK) {
-            return status;
-        }
+    for (size_t i = 0; status == WSGI_OK && i < sizeof(steps) / sizeof(steps[0]); i++) {
+        status = steps[i](&it, result);
     }
-    return WSGI_OK;
+    free(it.groups);
+    return status;
 }

@@ -84,6 +84,7 @@ static void begin_row(wsgi_worker_row_t *row)
 {
     row->generation++;
     row->busy = 0;
+    row->leases = 0;
     row->requests = 0;
     row->errors = 0;
 }

@@ -13,22 +13,33 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "leases.h"
 #include "wsgi_runtime.h"
+
+/* A caller that waits at the rendezvous while all connections are kept by others gets one of them
+ * after this time at the latest, on average half of it. */
+#define LOOK_US 20000
+
+/* What epoll tells, besides the mark of a lease. */
+#define AT_RENDEZVOUS UINT64_MAX
+#define AT_WAKE       (UINT64_MAX - 1)
 
 typedef struct pool_thread {
     wsgi_threads_t *threads;
     pthread_t handle;
     unsigned number;
-    wsgi_connection_t connection;
 } pool_thread_t;
 
 struct wsgi_threads {
     const wsgi_threads_settings_t *settings;
     wsgi_connection_settings_t connection;
+    wsgi_leases_t leases;
     int epoll_fd, wake_fd;
     _Atomic bool is_retiring, is_stopping, is_forgotten;
-    _Atomic bool is_short; /* a thread could not be created; said once */
-    _Atomic int idle;      /* waiting in the epoll set, or about to */
+    _Atomic bool has_no_callers; /* end of file at the rendezvous; told once */
+    _Atomic bool is_short;       /* a thread could not be created; said once */
+    _Atomic int idle;            /* waiting in the epoll set, or about to */
+    _Atomic int64_t looked_us; /* when a thread that had an answer ready last looked for callers */
     pthread_mutex_t lock;
     _Atomic unsigned count;  /* written with lock held */
     pool_thread_t **members; /* the first `count` stay for good; the rest guarded by lock */
@@ -42,7 +53,7 @@ static int arm(const wsgi_threads_t *threads, int operation)
 {
     struct epoll_event event = {
         .events = EPOLLIN | EPOLLONESHOT,
-        .data.fd = threads->settings->rendezvous_fd,
+        .data.u64 = AT_RENDEZVOUS,
     };
 
     return epoll_ctl(threads->epoll_fd, operation, threads->settings->rendezvous_fd, &event);
@@ -91,6 +102,11 @@ static ssize_t receive_descriptor(int rendezvous_fd, int *fd)
     return got;
 }
 
+static bool is_leaving(const wsgi_threads_t *threads)
+{
+    return threads->is_retiring || threads->is_stopping || threads->is_forgotten;
+}
+
 /* A request that is handed back is tried again at once, and must not find another thread here. */
 static void stop_taking(void *baton)
 {
@@ -98,6 +114,7 @@ static void stop_taking(void *baton)
 
     threads->is_retiring = true;
     epoll_ctl(threads->epoll_fd, EPOLL_CTL_DEL, threads->settings->rendezvous_fd, NULL);
+    wsgi_leases_revoke_all(&threads->leases);
 }
 
 void wsgi_threads_stop_taking(wsgi_threads_t *threads)
@@ -106,21 +123,19 @@ void wsgi_threads_stop_taking(wsgi_threads_t *threads)
 }
 
 /* The connection of the next caller, or -1: none there, or none will ever come. */
-static int take(const wsgi_threads_t *threads)
+static int take(wsgi_threads_t *threads)
 {
     int fd;
 
-    if (threads->is_retiring) {
+    if (is_leaving(threads)) {
         return -1;
     }
 
     ssize_t got = receive_descriptor(threads->settings->rendezvous_fd, &fd);
 
-    if (got == 0) {
+    if (got == 0 && !atomic_exchange(&threads->has_no_callers, true)) {
         tell(threads, WSGI_EVENT_CALLERS_GONE);
-        return -1;
     }
-    arm(threads, EPOLL_CTL_MOD);
     if (threads->is_retiring) {
         wsgi_fd_close(&fd); /* told so meanwhile: its caller asks again, as nobody has said HELLO */
         return -1;
@@ -136,9 +151,51 @@ static int take(const wsgi_threads_t *threads)
     return fd;
 }
 
+/* While all leases are out, nobody is sure to wait at the rendezvous: who has an answer ready looks
+ * there from time to time, and gives its place to whom it finds. */
+static bool is_wanted_by_others(wsgi_threads_t *threads, wsgi_lease_t *lease)
+{
+    const int64_t now_us = wsgi_now_us();
+    int64_t looked_us = threads->looked_us;
+
+    if (threads->leases.open < threads->settings->max_threads || now_us - looked_us < LOOK_US ||
+        !atomic_compare_exchange_strong(&threads->looked_us, &looked_us, now_us)) {
+        return false;
+    }
+    lease->next_fd = take(threads);
+    return lease->next_fd >= 0;
+}
+
+static bool may_keep(void *baton, wsgi_connection_t *conn)
+{
+    wsgi_threads_t *threads = baton;
+
+    return !is_leaving(threads) && !is_wanted_by_others(threads, (wsgi_lease_t *)conn);
+}
+
 /* --- the life of a thread -------------------------------------------------------------------- */
 
 static void *run_pool_thread(void *data);
+
+/* Python needs more than the least that the system allows. */
+#define STACK_LEAST_BYTES ((size_t)131072)
+
+static int create(pool_thread_t *member, size_t stack_bytes)
+{
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+
+    if (error != 0) {
+        return error;
+    }
+    if (stack_bytes > 0) {
+        pthread_attr_setstacksize(&attributes, stack_bytes > STACK_LEAST_BYTES ? stack_bytes
+                                                                               : STACK_LEAST_BYTES);
+    }
+    error = pthread_create(&member->handle, &attributes, run_pool_thread, member);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
 
 static int add_thread_locked(wsgi_threads_t *threads)
 {
@@ -150,10 +207,9 @@ static int add_thread_locked(wsgi_threads_t *threads)
     }
     member->threads = threads;
     member->number = threads->count;
-    wsgi_connection_init(&member->connection, &threads->connection);
     threads->members[threads->count] = member;
     threads->idle++;
-    error = pthread_create(&member->handle, NULL, run_pool_thread, member);
+    error = create(member, threads->settings->stack_bytes);
     if (error != 0) {
         threads->idle--;
         free(member);
@@ -186,20 +242,105 @@ static void add_thread_if_none_waits(wsgi_threads_t *threads)
     }
 }
 
-static void serve(pool_thread_t *self, int fd)
+static void serve_one(wsgi_threads_t *threads, wsgi_lease_t *lease, int fd)
 {
-    wsgi_threads_t *threads = self->threads;
+    const enum wsgi_served served = fd >= 0 ? wsgi_connection_serve(&lease->connection, fd)
+                                            : wsgi_connection_serve_next(&lease->connection);
 
-    threads->idle--;
-    add_thread_if_none_waits(threads);
-    if (wsgi_connection_serve(&self->connection, fd) == WSGI_SERVED_RETIRE) {
+    if (fd >= 0) {
+        lease->is_watched = false; /* what was here before is closed */
+    }
+    if (served == WSGI_SERVED_RETIRE) {
         tell(threads, WSGI_EVENT_RETIRE);
     }
+}
+
+/* It has to be in the epoll set before it is parked: once it is, its descriptor may be closed by
+ * whoever takes it back, and the number be another's. */
+static bool watch(const wsgi_threads_t *threads, wsgi_lease_t *lease)
+{
+    struct epoll_event event = {
+        .events = EPOLLIN | EPOLLRDHUP | EPOLLET,
+        .data.u64 = wsgi_lease_mark(&threads->leases, lease),
+    };
+
+    if (!lease->is_watched) {
+        lease->is_watched =
+            epoll_ctl(threads->epoll_fd, EPOLL_CTL_ADD, lease->connection.fd, &event) == 0;
+    }
+    return lease->is_watched;
+}
+
+/* True: others may take it from here on. False: it is still ours, and something has come. */
+static bool park(wsgi_threads_t *threads, wsgi_lease_t *lease)
+{
+    if (!wsgi_connection_is_kept(&lease->connection)) {
+        wsgi_lease_release(&threads->leases, lease);
+        return true;
+    }
+    if (!watch(threads, lease)) {
+        wsgi_connection_revoke(&lease->connection);
+        wsgi_lease_release(&threads->leases, lease);
+        return true;
+    }
+    if (!wsgi_lease_park(lease)) {
+        return false;
+    }
+    if (is_leaving(threads)) {
+        wsgi_lease_revoke(&threads->leases, lease); /* in case that it was parked too late */
+    }
+    return true;
+}
+
+/* Requests on one lease, until it is given up. */
+static void serve(wsgi_threads_t *threads, wsgi_lease_t *lease, int fd)
+{
+    do {
+        if (fd < 0 && is_leaving(threads)) {
+            wsgi_connection_revoke(&lease->connection);
+        }
+        else {
+            serve_one(threads, lease, fd);
+        }
+        fd = lease->next_fd;
+        lease->next_fd = -1;
+    } while (!threads->is_forgotten && (fd >= 0 || !park(threads, lease)));
+}
+
+static void work(wsgi_threads_t *threads, wsgi_lease_t *lease, int fd)
+{
+    threads->idle--;
+    add_thread_if_none_waits(threads);
+    serve(threads, lease, fd);
     threads->idle++;
 }
 
-/* Waits for the rendezvous to be ready. False: there is nothing more to wait for. */
-static bool wait_for_caller(const wsgi_threads_t *threads)
+/* Only as many as there can be threads. */
+static unsigned lease_limit(const wsgi_threads_t *threads)
+{
+    return threads->is_short ? threads->count : threads->settings->max_threads;
+}
+
+static void meet_caller(wsgi_threads_t *threads)
+{
+    int fd = take(threads);
+
+    if (!is_leaving(threads) && !threads->has_no_callers) {
+        arm(threads, EPOLL_CTL_MOD);
+    }
+    if (fd < 0) {
+        return;
+    }
+    wsgi_lease_t *lease = wsgi_leases_claim(&threads->leases, lease_limit(threads));
+    if (lease == NULL) {
+        wsgi_fd_close(&fd); /* the caller asks again, as nobody has said HELLO */
+        return;
+    }
+    work(threads, lease, fd);
+}
+
+/* Waits for something to do. False: there is nothing more to wait for. */
+static bool wait_for_event(const wsgi_threads_t *threads, uint64_t *mark)
 {
     struct epoll_event event;
     int ready;
@@ -207,28 +348,38 @@ static bool wait_for_caller(const wsgi_threads_t *threads)
     do {
         ready = epoll_wait(threads->epoll_fd, &event, 1, -1);
     } while (ready < 0 && errno == EINTR && !threads->is_forgotten);
+    *mark = ready > 0 ? event.data.u64 : AT_WAKE;
     return ready > 0 && !threads->is_stopping;
+}
+
+static void act_on(wsgi_threads_t *threads, uint64_t mark)
+{
+    if (mark == AT_RENDEZVOUS) {
+        meet_caller(threads);
+        return;
+    }
+    wsgi_lease_t *lease = wsgi_leases_find(&threads->leases, mark);
+    if (lease != NULL) {
+        work(threads, lease, -1);
+    }
 }
 
 static void *run_pool_thread(void *data)
 {
     pool_thread_t *self = data;
     wsgi_threads_t *threads = self->threads;
+    uint64_t mark;
     char name[16];
 
     snprintf(name, sizeof(name), "wsgi:%u", self->number + 1);
     pthread_setname_np(pthread_self(), name);
-    while (wait_for_caller(threads)) {
-        int fd = take(threads);
-        if (fd >= 0) {
-            serve(self, fd);
-        }
+    while (!threads->is_forgotten && wait_for_event(threads, &mark)) {
+        act_on(threads, mark);
     }
     if (threads->is_forgotten) {
         _exit(EXIT_FAILURE); /* a fork of the application that returned into its caller */
     }
     wsgi_runtime_thread_end();
-    wsgi_connection_free(&self->connection);
     return NULL;
 }
 
@@ -240,7 +391,7 @@ static int open_descriptors(wsgi_threads_t *threads)
 
     threads->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     threads->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    wake.data.fd = threads->wake_fd;
+    wake.data.u64 = AT_WAKE;
     if (threads->epoll_fd < 0 || threads->wake_fd < 0 ||
         epoll_ctl(threads->epoll_fd, EPOLL_CTL_ADD, threads->wake_fd, &wake) != 0 ||
         arm(threads, EPOLL_CTL_ADD) != 0) {
@@ -251,7 +402,11 @@ static int open_descriptors(wsgi_threads_t *threads)
 
 static int start(wsgi_threads_t *threads)
 {
-    int error = threads->members == NULL ? ENOMEM : open_descriptors(threads);
+    int error = threads->members == NULL ||
+                        wsgi_leases_init(&threads->leases, threads->settings->max_threads,
+                                         &threads->connection) != WSGI_OK
+                    ? ENOMEM
+                    : open_descriptors(threads);
 
     if (error == 0) {
         pthread_mutex_lock(&threads->lock);
@@ -273,6 +428,7 @@ wsgi_threads_t *wsgi_threads_open(const wsgi_threads_settings_t *settings, wsgi_
     threads->settings = settings;
     threads->connection = *settings->connection;
     threads->connection.on_retire = stop_taking;
+    threads->connection.may_keep = may_keep;
     threads->connection.baton = threads;
     threads->epoll_fd = threads->wake_fd = -1;
     pthread_mutex_init(&threads->lock, NULL);
@@ -299,6 +455,7 @@ void wsgi_threads_stop(wsgi_threads_t *threads)
     count = threads->count;
     pthread_mutex_unlock(&threads->lock);
     epoll_ctl(threads->epoll_fd, EPOLL_CTL_DEL, threads->settings->rendezvous_fd, NULL);
+    wsgi_leases_revoke_all(&threads->leases);
     if (write(threads->wake_fd, &one, sizeof(one)) < 0) {
         wsgi_assert_failed("eventfd takes a number", __FILE__, __LINE__);
     }
@@ -313,6 +470,7 @@ void wsgi_threads_free(wsgi_threads_t *threads)
         free(threads->members[i]);
     }
     free(threads->members);
+    wsgi_leases_free(&threads->leases);
     wsgi_fd_close(&threads->epoll_fd);
     wsgi_fd_close(&threads->wake_fd);
     pthread_mutex_destroy(&threads->lock);
@@ -321,15 +479,8 @@ void wsgi_threads_free(wsgi_threads_t *threads)
 
 void wsgi_threads_forget(wsgi_threads_t *threads)
 {
-    const unsigned count = threads->count;
-
     threads->is_forgotten = true;
-    for (unsigned i = 0; i < count; i++) {
-        wsgi_connection_t *conn = &threads->members[i]->connection;
-        int fd = atomic_exchange(&conn->fd, -1);
-        wsgi_fd_close(&fd);
-        conn->is_counted = false; /* the worker counts it, in memory that is shared with us */
-    }
+    wsgi_leases_forget(&threads->leases);
     wsgi_fd_close(&threads->epoll_fd);
     wsgi_fd_close(&threads->wake_fd);
 }

@@ -1,7 +1,7 @@
-/* daemon/threads.h — the threads of a worker: all that are idle wait in one epoll set for the next
- * caller at the rendezvous; more are made as they are needed.
+/* daemon/threads.h — the threads of a worker: all that are idle wait in one epoll set, for the next
+ * caller at the rendezvous and for requests on kept connections; more are made as they are needed.
  * Runs in:  worker.   Threads: open, stop and free on the main thread; the pool's own inside.
- * Owns:     its epoll set, its threads and what they serve.
+ * Owns:     its epoll set, its threads and their connections.
  * Memory:   malloc.   Python: told of the end of each thread.   Blocks: stop, until the last
  *           request is answered; the caller sets the limit.
  *
@@ -25,18 +25,19 @@ typedef struct wsgi_threads wsgi_threads_t;
 
 typedef struct wsgi_threads_settings {
     unsigned max_threads;
-    int rendezvous_fd; /* the caller's, non-blocking use */
-    int event_fd;      /* written with a wsgi_worker_event */
+    size_t stack_bytes; /* of each; 0 = the system's */
+    int rendezvous_fd;  /* the caller's, non-blocking use */
+    int event_fd;       /* written with a wsgi_worker_event */
     const wsgi_connection_settings_t *connection;
 } wsgi_threads_settings_t;
 
 /* With its first thread waiting. NULL with the reason. `settings` is borrowed until free. */
 wsgi_threads_t *wsgi_threads_open(const wsgi_threads_settings_t *settings, wsgi_result_t *result);
 
-/* Takes no more from now on. */
+/* Takes no more from now on, and takes back what is kept idle. */
 void wsgi_threads_stop_taking(wsgi_threads_t *threads);
 
-/* Takes no more, and returns when all threads have ended. */
+/* Takes no more, takes back what is kept idle, and returns when all threads have ended. */
 void wsgi_threads_stop(wsgi_threads_t *threads);
 void wsgi_threads_free(wsgi_threads_t *threads);
 

@@ -80,7 +80,7 @@ static void interrupt_one(const wsgi_watchdog_t *self, unsigned index)
     }
     name_flight(self, index, request, sizeof(request));
     wsgi_log(WSGI_LOG_WARNING,
-             WSGI_ID(1412) "[%s] %s has run for longer than request-timeout=%d allows and is "
+             WSGI_ID(1414) "[%s] %s has run for longer than request-timeout=%d allows and is "
                            "interrupted by mod_wsgi.RequestTimeout; the traceback that follows "
                            "tells where it was",
              group_name(self), request, (int)self->settings.group->request_timeout_s);

@@ -15,12 +15,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "limits.h"
 #include "signals.h"
 #include "threads.h"
 #include "watchdog.h"
 #include "wsgi_runtime.h"
 
-#define SOCKET_TIMEOUT_US INT64_C(300000000) /* silence of an httpd child: httpd ends it sooner */
+#define SILENCE_US INT64_C(300000000) /* of an httpd child, at least: httpd ends it sooner */
 
 typedef struct worker {
     const wsgi_worker_settings_t *settings;
@@ -37,6 +38,12 @@ typedef struct worker {
 
 /* Handlers of signals and forks have no argument. */
 static worker_t *wsgi_the_worker;
+
+/* It serves no requests: its main thread runs scripts to their end. */
+static bool is_service(const worker_t *worker)
+{
+    return worker->group->threads == 0;
+}
 
 /* --- signals and forks ----------------------------------------------------------------------- */
 
@@ -69,7 +76,9 @@ static void on_fork_in_child(void)
 {
     worker_t *worker = wsgi_the_worker;
 
-    set_handlers(SIG_DFL);
+    if (!is_service(worker)) {
+        set_handlers(SIG_DFL);
+    }
     if (worker->threads != NULL) {
         wsgi_threads_forget(worker->threads);
     }
@@ -102,11 +111,9 @@ static void tell_supervisor(const worker_t *worker, enum wsgi_notice_what what)
 
 static int open_events(worker_t *worker, wsgi_result_t *result)
 {
-    wsgi_the_worker = worker;
+    (void)worker, (void)result;
     set_handlers(on_signal);
-    return pthread_atfork(NULL, NULL, on_fork_in_child) == 0
-               ? WSGI_OK
-               : wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
+    return WSGI_OK;
 }
 
 /* The soft limit is SIGXCPU, once a second; the hard one is for what cannot be ended in order. */
@@ -124,14 +131,24 @@ static int limit_cpu_time(worker_t *worker, wsgi_result_t *result)
     return WSGI_OK;
 }
 
+static int take_surroundings(worker_t *worker, wsgi_result_t *result)
+{
+    (void)result;
+    wsgi_limits_set(worker->group);
+    wsgi_locale_set(worker->group);
+    return WSGI_OK;
+}
+
 static int start_python(worker_t *worker, wsgi_result_t *result)
 {
     const wsgi_group_settings_t *group = worker->group;
     const wsgi_runtime_settings_t runtime = {
         .python_home = group->python_home,
+        .python_executable = group->python_executable,
         .python_path = group->python_path,
         .home = group->home,
         .process_group = group->name,
+        .main_name = group->main_application_group,
         .server_description = group->server_description,
         .server_version = (int)group->server_version,
         .processes = (int)group->processes,
@@ -146,9 +163,10 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
         .dont_write_bytecode = group->dont_write_bytecode != 0,
         .restrict_stdin = group->restrict_stdin != 0,
         .restrict_stdout = group->restrict_stdout != 0,
-        .allow_signals = group->allow_signals != 0,
+        .allow_signals = group->allow_signals != 0 || is_service(worker),
         .abandon_interpreters = group->abandon_interpreters != 0,
         .per_interpreter_gil = group->per_interpreter_gil != 0,
+        .is_case_blind = group->is_case_blind != 0,
         .free_threading = group->free_threading != 0,
         .can_interrupt = group->request_timeout_s > 0 && group->interrupt_timeout_s > 0,
     };
@@ -203,19 +221,36 @@ static int start_watchdog(worker_t *worker, wsgi_result_t *result)
     return worker->watchdog != NULL ? WSGI_OK : result->code;
 }
 
+static int watch_forks(worker_t *worker, wsgi_result_t *result)
+{
+    (void)worker;
+    return pthread_atfork(NULL, NULL, on_fork_in_child) == 0
+               ? WSGI_OK
+               : wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
+}
+
+/* The rendezvous is the supervisor's to watch. Signals are left to Python and the scripts. */
+static int become_service(worker_t *worker, wsgi_result_t *result)
+{
+    wsgi_fd_close(&worker->rendezvous_fd);
+    return wsgi_runtime_exit_on_sigterm(result);
+}
+
+typedef int (*step_t)(worker_t *worker, wsgi_result_t *result);
+
 static int start(worker_t *worker, wsgi_result_t *result)
 {
-    static int (*const steps[])(worker_t *, wsgi_result_t *) = {
-        open_events, limit_cpu_time, start_python, import_scripts, start_watchdog,
-    };
+    static const step_t server[] = {open_events,  watch_forks,    take_surroundings, limit_cpu_time,
+                                    start_python, import_scripts, start_watchdog,    NULL};
+    static const step_t service[] = {take_surroundings, start_python, become_service, watch_forks,
+                                     NULL};
+    int status = WSGI_OK;
 
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        int status = steps[i](worker, result);
-        if (status != WSGI_OK) {
-            return status;
-        }
+    for (const step_t *step = is_service(worker) ? service : server;
+         status == WSGI_OK && *step != NULL; step++) {
+        status = (*step)(worker, result);
     }
-    return WSGI_OK;
+    return status;
 }
 
 static void set_title(const worker_t *worker)
@@ -229,10 +264,26 @@ static void set_title(const worker_t *worker)
 
 /* --- end ------------------------------------------------------------------------------------- */
 
+/* Of a service the settings hold nothing but what is to be run. */
+static void run_service(const worker_t *worker)
+{
+    char *lines = strdup(worker->group->import_scripts), *rest = lines;
+    const char *script;
+
+    while (rest != NULL && take_line(&rest) != NULL && (script = take_line(&rest)) != NULL) {
+        if (!wsgi_runtime_run(script)) {
+            break;
+        }
+    }
+    free(lines);
+    signal(SIGTERM, SIG_IGN); /* it is ending already */
+}
+
 static bool start_serving(worker_t *worker, wsgi_result_t *result)
 {
     worker->pool = (wsgi_threads_settings_t){
         .max_threads = (unsigned)worker->group->threads,
+        .stack_bytes = (size_t)worker->group->stack_size,
         .rendezvous_fd = worker->rendezvous_fd,
         .event_fd = worker->event_write_fd,
         .connection = &worker->connection,
@@ -327,12 +378,8 @@ static void limit_end(const worker_t *worker)
 }
 
 /* Subscribers are told first, so that they can end what would keep threads from ending. */
-static void end(const worker_t *worker)
+static void end_serving(const worker_t *worker, const char *reason)
 {
-    const char *reason = wsgi_reason_name(wsgi_journal_reason(worker->settings->journal));
-
-    wsgi_log(WSGI_LOG_INFO, "[%s] ends in order: %s", worker->group->name, reason);
-    limit_end(worker);
     tell_supervisor(worker, WSGI_NOTICE_RETIRING);
     if (worker->threads != NULL) {
         wsgi_threads_stop_taking(worker->threads);
@@ -342,8 +389,31 @@ static void end(const worker_t *worker)
         wsgi_threads_stop(worker->threads);
     }
     wsgi_watchdog_stop(worker->watchdog);
+}
+
+/* The end of a service that nobody asked for is no wish to be replaced at once; it has no events. */
+static void end(const worker_t *worker)
+{
+    const char *reason = wsgi_reason_name(wsgi_journal_reason(worker->settings->journal));
+
+    wsgi_log(WSGI_LOG_INFO, "[%s] ends in order%s%s", worker->group->name,
+             *reason != '\0' ? ": " : "", reason);
+    limit_end(worker);
+    if (is_service(worker)) {
+        wsgi_runtime_publish_stop(NULL);
+    }
+    else {
+        end_serving(worker, reason);
+    }
     wsgi_runtime_stop();
     fflush(NULL);
+}
+
+static int64_t socket_timeout_us(const wsgi_group_settings_t *group)
+{
+    const int64_t timeout_us = group->socket_timeout_s * 1000000;
+
+    return timeout_us > SILENCE_US ? timeout_us : SILENCE_US;
 }
 
 static void describe_connections(worker_t *worker)
@@ -355,7 +425,8 @@ static void describe_connections(worker_t *worker)
         .group = worker->group->name,
         .row = row,
         .hello = {WSGI_WIRE_VERSION, settings->slot, row->generation},
-        .socket_timeout_us = SOCKET_TIMEOUT_US,
+        .socket_timeout_us = socket_timeout_us(worker->group),
+        .queue_timeout_us = worker->group->queue_timeout_s * 1000000,
         .flights = &worker->flights,
     };
 }
@@ -383,6 +454,7 @@ void wsgi_worker_run(const wsgi_worker_settings_t *settings)
     if (!wsgi_process_follow_parent(settings->supervisor_pid)) {
         _exit(WSGI_EXIT_OK);
     }
+    wsgi_the_worker = &worker;
     set_title(&worker);
     describe_connections(&worker);
     if (start(&worker, &result) != WSGI_OK) {
@@ -390,7 +462,12 @@ void wsgi_worker_run(const wsgi_worker_settings_t *settings)
     }
     result = (wsgi_result_t){0};
     tell_supervisor(&worker, WSGI_NOTICE_LOADED);
-    wait_for_end(&worker, &result);
+    if (is_service(&worker)) {
+        run_service(&worker);
+    }
+    else {
+        wait_for_end(&worker, &result);
+    }
     if (result.code != WSGI_OK) {
         cannot_start(&worker, &result);
     }

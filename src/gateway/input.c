@@ -178,11 +178,21 @@ static int parse_size(PyObject *const *args, Py_ssize_t count, Py_ssize_t *size)
     return 0;
 }
 
+/* read(0) is the application's word that it wants the body: the client may be waiting for that. */
+static int want_body(wsgi_call_t *call)
+{
+    char none;
+    return read_some(call, &none, 0) < 0 ? -1 : 0;
+}
+
 static PyObject *input_read(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     Py_ssize_t size;
     wsgi_call_t *call = call_of(self);
     if (call == NULL || parse_size(args, count, &size) != 0) {
+        return NULL;
+    }
+    if (size == 0 && want_body(call) != 0) {
         return NULL;
     }
     return read_bytes((wsgi_pyinput_t *)self, call, size);

@@ -101,5 +101,6 @@ int wsgi_runtime_import(const char *application_group, const char *script, wsgi_
         return result->code;
     }
     wsgi_import_t import = {.interp = interp, .script = script, .result = result};
-    return *application_group == '\0' ? load_in(interp, script, result) : load_by_thread(&import);
+    return *wsgi_interp_name(interp) == '\0' ? load_in(interp, script, result)
+                                             : load_by_thread(&import);
 }

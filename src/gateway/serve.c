@@ -15,22 +15,31 @@ static PyObject *call_application(wsgi_call_t *call, PyObject *application)
     return PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
 
+static void describe_send_error(const wsgi_call_t *call, int code, char *text, size_t room)
+{
+    if (code == WSGI_E_GONE) {
+        snprintf(text, room, "the client went away after %lld bytes of the answer",
+                 (long long)call->sent);
+    }
+    else if (code == WSGI_E_TOO_LARGE) {
+        snprintf(text, room,
+                 WSGI_ID(1208) "the head of the answer is larger than a process group may send: "
+                               "4096 fields, a reason of 65535 bytes, 1 MiB in all");
+    }
+    else {
+        snprintf(text, room,
+                 WSGI_ID(1205) "the answer cannot be sent: %s; look for the reason in the lines "
+                               "before",
+                 wsgi_strerror(code));
+    }
+}
+
 /* Detached. */
 static void fail_send(wsgi_call_t *call, int code)
 {
     char text[256];
-    bool is_gone = code == WSGI_E_GONE;
-    if (is_gone) {
-        snprintf(text, sizeof(text), "the client went away after %lld bytes of the answer",
-                 (long long)call->sent);
-    }
-    else {
-        snprintf(text, sizeof(text),
-                 WSGI_ID(1205) "the answer cannot be sent: %s; look for the "
-                               "reason in the lines before",
-                 wsgi_strerror(code));
-    }
-    wsgi_call_log_detached(call, is_gone ? WSGI_LOG_INFO : WSGI_LOG_ERR, text);
+    describe_send_error(call, code, text, sizeof(text));
+    wsgi_call_log_detached(call, code == WSGI_E_GONE ? WSGI_LOG_INFO : WSGI_LOG_ERR, text);
     wsgi_call_fail(call, code, 500);
 }
 

@@ -14,10 +14,13 @@
 
 #define BIT(name) WSGI_FRAME_BIT(WSGI_FRAME_##name)
 
-void wsgi_download_reset(wsgi_proxy_t *p)
+#define BEGUN     (BIT(CONTINUE) | BIT(HEAD) | BIT(LOG) | BIT(ABORT))
+
+void wsgi_download_reset(wsgi_proxy_t *p, bool is_fresh)
 {
     p->in.len = p->in_taken = p->in_missing = 0;
-    p->allowed = BIT(HELLO) | BIT(GOAWAY);
+    p->has_fetched = false;
+    p->allowed = BIT(GOAWAY) | (is_fresh ? BIT(HELLO) : BEGUN);
     p->answer_left = WSGI_BODY_UNKNOWN;
     p->is_held = false;
     p->has_lost_fd = false;
@@ -31,7 +34,8 @@ static wsgi_bytes_t unread(const wsgi_proxy_t *p)
 
 static bool is_open(const wsgi_proxy_t *p)
 {
-    return p->state == WSGI_PROXY_SENT || p->state == WSGI_PROXY_RELAY;
+    return p->state == WSGI_PROXY_SENT || p->state == WSGI_PROXY_REUSE ||
+           p->state == WSGI_PROXY_RELAY;
 }
 
 static void fail_protocol(wsgi_proxy_t *p, const char *what)
@@ -56,7 +60,6 @@ static void fail_client(wsgi_proxy_t *p, int code)
 
 static void take_hello(wsgi_proxy_t *p, const wsgi_frame_t *frame)
 {
-    const wsgi_counters_t *counters = p->settings->counters;
     wsgi_hello_t hello;
 
     if (wsgi_wire_get_hello(frame->payload, &hello) != WSGI_OK ||
@@ -64,10 +67,7 @@ static void take_hello(wsgi_proxy_t *p, const wsgi_frame_t *frame)
         fail_protocol(p, "a worker sent HELLO of another version");
         return;
     }
-    wsgi_proxy_begun(p, counters == NULL
-                            ? 0
-                            : atomic_load_explicit(&counters->rows[hello.worker_index].pid,
-                                                   memory_order_relaxed));
+    wsgi_proxy_hello(p, &hello);
 }
 
 static void take_goaway(wsgi_proxy_t *p, const wsgi_frame_t *frame)
@@ -296,10 +296,12 @@ static void take_log(wsgi_proxy_t *p, const wsgi_frame_t *frame)
 
 static void take_end(wsgi_proxy_t *p, const wsgi_frame_t *frame)
 {
-    (void)frame;
     if (is_short(p)) {
         fail_protocol(p, "the worker sent less than the Content-Length of its answer");
         return;
+    }
+    if ((frame->flags & WSGI_FRAME_FLAG_CLOSE) == 0) {
+        wsgi_proxy_keep(p);
     }
     wsgi_proxy_complete(p);
 }
@@ -320,8 +322,7 @@ static const struct take {
     uint32_t adds, drops;
     bool is_life; /* a worker that sends only lines for the log is silent all the same */
 } takes[WSGI_FRAME_COUNT] = {
-    [WSGI_FRAME_HELLO] = {take_hello, BIT(CONTINUE) | BIT(HEAD) | BIT(LOG) | BIT(ABORT), BIT(HELLO),
-                          true},
+    [WSGI_FRAME_HELLO] = {take_hello, BEGUN, BIT(HELLO), true},
     [WSGI_FRAME_GOAWAY] = {take_goaway, 0, 0, true},
     [WSGI_FRAME_CONTINUE] = {take_continue, 0, BIT(CONTINUE) | BIT(GOAWAY), true},
     [WSGI_FRAME_HEAD] = {take_head, BIT(DATA) | BIT(FILE) | BIT(END), BIT(HEAD) | BIT(GOAWAY),
@@ -379,6 +380,9 @@ static void take_frames(wsgi_proxy_t *p)
         p->in_taken += (size_t)size;
         p->allowed = (p->allowed & ~take->drops) | take->adds;
         p->has_moved |= take->is_life;
+        if (p->state == WSGI_PROXY_REUSE && frame.type != WSGI_FRAME_GOAWAY) {
+            wsgi_proxy_begun(p);
+        }
         take->take(p, &frame);
     }
 }
@@ -427,7 +431,7 @@ static bool keep_descriptor(wsgi_proxy_t *p, struct msghdr *message)
 }
 
 /* Room for one descriptor: the kernel drops any more. */
-static ssize_t receive_bytes(wsgi_proxy_t *p, size_t room)
+static ssize_t receive_bytes(wsgi_proxy_t *p, size_t room, int flags)
 {
     union {
         struct cmsghdr header;
@@ -440,7 +444,7 @@ static ssize_t receive_bytes(wsgi_proxy_t *p, size_t room)
         .msg_control = &control,
         .msg_controllen = CMSG_LEN(sizeof(int)),
     };
-    const ssize_t count = recvmsg(p->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const ssize_t count = recvmsg(p->fd, &message, flags | MSG_CMSG_CLOEXEC);
 
     if (count > 0) {
         p->has_lost_fd |= (message.msg_flags & MSG_CTRUNC) != 0;
@@ -451,18 +455,48 @@ static ssize_t receive_bytes(wsgi_proxy_t *p, size_t room)
     return count;
 }
 
-/* Nothing follows. A worker that said HELLO has begun, and may have done anything. */
-static void note_end(wsgi_proxy_t *p)
+/* On a kept connection a reset tells that the request lies there unread, since it is all that was
+ * sent; so does a send that took only a part of it. Not so if a part of an answer has come. */
+static bool is_unread(const wsgi_proxy_t *p, int error)
+{
+    return p->state == WSGI_PROXY_REUSE && unread(p).len == 0 &&
+           (error == ECONNRESET || p->has_send_failed);
+}
+
+/* Nothing follows. A worker that has begun may have done anything. */
+static void note_end(wsgi_proxy_t *p, int error)
 {
     wsgi_upload_drop(p);
     take_frames(p);
-    if (p->state == WSGI_PROXY_SENT) {
+    if (p->state == WSGI_PROXY_SENT || is_unread(p, error)) {
         wsgi_proxy_try_again(p);
     }
-    else if (p->state == WSGI_PROXY_RELAY) {
+    else if (is_open(p)) {
         wsgi_proxy_fail(p, WSGI_E_DIED,
                         "the worker ended while it had the request; the supervisor's line in the "
                         "error log tells why");
+    }
+}
+
+/* Bytes, or the error as a negative number. */
+static ssize_t fetch(wsgi_proxy_t *p, size_t room, int flags)
+{
+    const ssize_t count = receive_bytes(p, room, flags);
+
+    return count >= 0 ? count : -errno;
+}
+
+static void digest(wsgi_proxy_t *p, ssize_t count, size_t room)
+{
+    if (count < (ssize_t)room) {
+        p->ready &= ~WSGI_READY_WORKER_READ;
+    }
+    if (count > 0) {
+        p->in.len += (size_t)count;
+        take_frames(p);
+    }
+    else if (count != -EAGAIN && count != -EINTR) {
+        note_end(p, (int)-count);
     }
 }
 
@@ -474,23 +508,44 @@ static void receive(wsgi_proxy_t *p)
         wsgi_proxy_fail(p, WSGI_E_NOMEM, "out of memory");
         return;
     }
-    const ssize_t count = receive_bytes(p, room);
-    const int error = count < 0 ? errno : 0;
+    const ssize_t count = fetch(p, room, MSG_DONTWAIT);
+    if (is_open(p)) {
+        digest(p, count, room);
+    }
+}
 
-    if (count < (ssize_t)room) {
-        p->ready &= ~WSGI_READY_WORKER_READ;
+void wsgi_download_await(wsgi_proxy_t *p)
+{
+    const size_t room = make_room(p);
+
+    if (room == 0) {
+        p->ready |= WSGI_READY_WORKER_READ; /* the step fails for the same reason */
+        return;
     }
-    if (count > 0) {
-        p->in.len += (size_t)count;
-        take_frames(p);
-    }
-    else if (error != EAGAIN && error != EINTR) {
-        note_end(p);
-    }
+    p->fetched = fetch(p, room, 0);
+    p->has_fetched = true;
+    p->ready |= WSGI_READY_WORKER_READ; /* perhaps: cleared where there was less than room */
+}
+
+bool wsgi_download_is_clean(const wsgi_proxy_t *p)
+{
+    return unread(p).len == 0 && p->passed_fd < 0;
+}
+
+bool wsgi_download_is_noisy(const wsgi_proxy_t *p)
+{
+    wsgi_frame_t frame;
+
+    return !wsgi_download_is_clean(p) && wsgi_wire_take(unread(p), BIT(GOAWAY), &frame, NULL) <= 0;
 }
 
 void wsgi_download_step(wsgi_proxy_t *p)
 {
+    if (p->has_fetched) {
+        p->has_fetched = false;
+        digest(p, p->fetched, p->in.capacity - p->in.len);
+        return;
+    }
     if (p->is_held) {
         take_frames(p);
     }

@@ -41,7 +41,7 @@ static void leave_place(wsgi_proxy_t *p)
 {
     if (p->has_asked) {
         p->has_asked = false;
-        wsgi_link_leave(p->link, &p->place);
+        wsgi_link_leave(p->link, &p->place, p->now_us);
     }
 }
 
@@ -49,24 +49,50 @@ static void drop_pair(wsgi_proxy_t *p)
 {
     wsgi_fd_close(&p->fd);
     wsgi_fd_close(&p->far_fd);
-    wsgi_download_reset(p);
+    wsgi_download_reset(p, true);
     p->out_sent = 0;
+    p->is_half_shut = p->has_send_failed = false;
     p->ready &= ~WSGI_READY_WORKER_READ;
     p->ready |= WSGI_READY_WORKER_WRITE;
 }
 
-void wsgi_proxy_begun(wsgi_proxy_t *p, uint32_t worker_pid)
+/* For messages, as far as the counters tell. */
+static void note_worker(wsgi_proxy_t *p)
 {
-    leave_place(p);
-    p->worker_pid = worker_pid;
+    const wsgi_worker_row_t *row = wsgi_link_row(p->link, p->place.kept.worker_index);
+
+    p->worker_pid = row == NULL ? 0 : atomic_load_explicit(&row->pid, memory_order_relaxed);
+}
+
+void wsgi_proxy_hello(wsgi_proxy_t *p, const wsgi_hello_t *hello)
+{
+    wsgi_link_begun(p->link, &p->place, hello->worker_index, hello->generation, p->now_us);
+    note_worker(p);
     p->state = WSGI_PROXY_RELAY;
 }
 
-void wsgi_proxy_try_again(wsgi_proxy_t *p)
+void wsgi_proxy_begun(wsgi_proxy_t *p)
 {
+    p->state = WSGI_PROXY_RELAY;
+}
+
+static void ask_again(wsgi_proxy_t *p)
+{
+    const bool keeps_place = p->state == WSGI_PROXY_SENT;
+
     drop_pair(p);
     p->worker_pid = 0;
-    p->try_count++;
+    if (!keeps_place) {
+        p->is_wary = true;
+        leave_place(p);
+    }
+    p->state = keeps_place ? WSGI_PROXY_CONNECT : WSGI_PROXY_QUEUE;
+}
+
+/* A kept connection that was taken back is no worker's fault, and there is only one of them. */
+void wsgi_proxy_try_again(wsgi_proxy_t *p)
+{
+    p->try_count += p->state != WSGI_PROXY_REUSE;
     if (p->try_count > 2 * p->settings->processes) {
         wsgi_proxy_fail(p, WSGI_E_REFUSED,
                         "%u workers in a row gave the request back; their lines in the error log "
@@ -74,7 +100,7 @@ void wsgi_proxy_try_again(wsgi_proxy_t *p)
                         p->try_count);
         return;
     }
-    p->state = p->has_asked ? WSGI_PROXY_CONNECT : WSGI_PROXY_QUEUE;
+    ask_again(p);
 }
 
 /* Ends of the request. */
@@ -132,9 +158,38 @@ void wsgi_proxy_abort(wsgi_proxy_t *p, unsigned status)
     end_failed(p, status);
 }
 
-/* The client first: the worker has let go of the connection already. */
+static bool may_keep(const wsgi_proxy_t *p)
+{
+    return wsgi_download_is_clean(p) && p->upload != WSGI_UPLOAD_RUNNING &&
+           p->out_sent == p->out.len && !p->is_half_shut && !p->has_send_failed;
+}
+
+void wsgi_proxy_keep(wsgi_proxy_t *p)
+{
+    const int fd = p->fd;
+
+    if (wsgi_download_is_noisy(p)) {
+        wsgi_link_log_noise(p->link, &p->place.kept);
+    }
+    if (!may_keep(p)) {
+        return;
+    }
+    if (!p->place.kept.is_timed) {
+        const struct timeval limit = {.tv_usec = WSGI_PROXY_BLOCK_US};
+
+        p->place.kept.is_timed =
+            setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) == 0;
+    }
+    p->fd = -1;
+    p->has_asked = false;
+    wsgi_link_keep(p->link, &p->place, fd, p->now_us);
+}
+
+/* The connection first, for others may wait for it while the client takes its time. */
 void wsgi_proxy_complete(wsgi_proxy_t *p)
 {
+    wsgi_fd_close(&p->fd);
+    leave_place(p);
     p->state = WSGI_PROXY_END;
     const int code = p->ex->verbs->finish(p->ex, WSGI_DONE, 0);
     if (code != WSGI_OK) {
@@ -160,10 +215,27 @@ static void refuse_failed_group(wsgi_proxy_t *p)
     wsgi_proxy_fail(p, WSGI_E_REFUSED, "it cannot start; its lines in the error log tell why");
 }
 
+/* Within every other limit: what is not read when they end can still be told from what is begun. */
+static int64_t unread_till_us(const wsgi_proxy_t *p)
+{
+    const int64_t patience_us = earlier(WSGI_PROXY_UNREAD_US, p->settings->socket_timeout_us);
+
+    return earlier(p->connect_by_us, p->now_us + patience_us);
+}
+
 static void run_queue(wsgi_proxy_t *p)
 {
-    p->has_asked = true;
-    if (wsgi_link_enter(p->link, &p->place)) {
+    const enum wsgi_turn turn = wsgi_link_enter(p->link, &p->place, p->now_us, p->is_wary, &p->fd);
+
+    p->is_crowded = turn == WSGI_TURN_FULL;
+    p->has_asked = !p->is_crowded;
+    if (turn == WSGI_TURN_KEPT) {
+        wsgi_download_reset(p, false);
+        note_worker(p);
+        p->unread_till_us = unread_till_us(p);
+        p->state = WSGI_PROXY_REUSE;
+    }
+    else if (turn == WSGI_TURN_SCOUT) {
         p->state = WSGI_PROXY_CONNECT;
     }
     else if (p->now_us >= p->connect_by_us) {
@@ -171,10 +243,19 @@ static void run_queue(wsgi_proxy_t *p)
     }
 }
 
+/* What counts is how late it was when it asked: it has to ask once more after its patience. */
 static wsgi_wait_t wait_queue(wsgi_proxy_t *p, int64_t now_us)
 {
-    (void)now_us;
-    return (wsgi_wait_t){.is_for_place = true, .until_us = p->connect_by_us};
+    const int64_t patient_until_us = p->place.since_us + WSGI_LINK_PATIENCE_US;
+
+    if (p->is_crowded) {
+        return (wsgi_wait_t){.until_us = earlier(p->connect_by_us, now_us + WSGI_PROXY_CROWDED_US)};
+    }
+    return (wsgi_wait_t){
+        .is_for_place = true,
+        .until_us = p->now_us < patient_until_us ? earlier(p->connect_by_us, patient_until_us)
+                                                 : p->connect_by_us,
+    };
 }
 
 static bool open_pair(wsgi_proxy_t *p)
@@ -241,7 +322,7 @@ static void run_sent(wsgi_proxy_t *p)
     if (p->now_us >= p->connect_by_us) {
         refuse_late(p);
     }
-    else if (!wsgi_link_may_serve(p->link)) {
+    else if (p->now_us >= p->firm_until_us && !wsgi_link_may_serve(p->link)) {
         refuse_failed_group(p);
     }
 }
@@ -259,6 +340,37 @@ static wsgi_wait_t wait_sent(wsgi_proxy_t *p, int64_t now_us)
         .worker_events = worker_events(p),
         .until_us = earlier(p->connect_by_us, now_us + WSGI_PROXY_LOOK_US),
     };
+}
+
+/* A worker that has not read the request by now is stopped, or has lost its threads: it is taken
+ * back, and the worker's other connections are not used again. Between the two looks it may have
+ * been read: then it has begun, or comes back by GOAWAY. */
+static void take_back(wsgi_proxy_t *p)
+{
+    if (!wsgi_upload_is_read(p)) {
+        (void)shutdown(p->fd, SHUT_WR);
+        p->is_half_shut = true;
+    }
+    if (wsgi_upload_is_read(p)) {
+        wsgi_proxy_begun(p);
+        return;
+    }
+    wsgi_link_distrust(p->link, &p->place.kept);
+    if (p->now_us >= p->connect_by_us) {
+        refuse_late(p);
+    }
+    else {
+        wsgi_proxy_try_again(p);
+    }
+}
+
+static void run_reuse(wsgi_proxy_t *p)
+{
+    (void)wsgi_upload_flush(p);
+    wsgi_download_step(p);
+    if (p->state == WSGI_PROXY_REUSE && p->now_us >= p->unread_till_us) {
+        take_back(p);
+    }
 }
 
 static void end_silence(wsgi_proxy_t *p)
@@ -322,6 +434,13 @@ static wsgi_wait_t wait_relay(wsgi_proxy_t *p, int64_t now_us)
     return wait;
 }
 
+/* The silence of a worker counts from the request on, whenever it turns out that it has begun. */
+static wsgi_wait_t wait_reuse(wsgi_proxy_t *p, int64_t now_us)
+{
+    renew_limit(p, now_us);
+    return (wsgi_wait_t){.worker_events = worker_events(p), .until_us = p->unread_till_us};
+}
+
 static const struct {
     const char *name;
     void (*run)(wsgi_proxy_t *p); /* NULL: at its end */
@@ -330,6 +449,7 @@ static const struct {
     [WSGI_PROXY_QUEUE] = {"QUEUE", run_queue, wait_queue},
     [WSGI_PROXY_CONNECT] = {"CONNECT", run_connect, wait_connect},
     [WSGI_PROXY_SENT] = {"SENT", run_sent, wait_sent},
+    [WSGI_PROXY_REUSE] = {"REUSE", run_reuse, wait_reuse},
     [WSGI_PROXY_RELAY] = {"RELAY", run_relay, wait_relay},
     [WSGI_PROXY_END] = {"END", NULL, NULL},
     [WSGI_PROXY_FAILED] = {"FAILED", NULL, NULL},
@@ -358,11 +478,13 @@ void wsgi_proxy_start(wsgi_proxy_t *p, wsgi_link_t *link, wsgi_exchange_t *ex,
     p->ready = WSGI_READY_WORKER_WRITE | WSGI_READY_CLIENT_READ;
     p->now_us = now_us;
     p->connect_by_us = now_us + p->settings->connect_timeout_us;
+    p->firm_until_us = earlier(p->connect_by_us, now_us + WSGI_PROXY_FIRM_US);
     p->try_count = 0;
+    p->is_wary = p->is_crowded = p->is_half_shut = p->has_send_failed = false;
     p->worker_pid = 0;
     p->awaited = WSGI_PARTY_NONE;
     p->has_moved = false;
-    wsgi_download_reset(p);
+    wsgi_download_reset(p, true);
     if (!wsgi_link_may_serve(link)) {
         refuse_failed_group(p);
     }

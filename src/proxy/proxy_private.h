@@ -16,6 +16,10 @@ enum {
     WSGI_PROXY_PIECE = 16 << 10, /* to a client that uploads meanwhile: hardly ever blocks */
 
     WSGI_PROXY_FULL_US = 3000,           /* between two tries at a full rendezvous */
+    WSGI_PROXY_CROWDED_US = 20000,       /* the same where too many wait already */
+    WSGI_PROXY_FIRM_US = 100000,         /* a request is not taken back before */
+    WSGI_PROXY_UNREAD_US = 500000,       /* then a worker that has not read it is given up */
+    WSGI_PROXY_BLOCK_US = 450000,        /* of these a driver waits in the read itself */
     WSGI_PROXY_LOOK_US = 100000,         /* between two looks at the counters */
     WSGI_PROXY_NAP_LEAST_US = 1000,      /* between two looks at a client that cannot be polled; */
     WSGI_PROXY_NAP_MOST_US = 32000,      /* doubled while it is silent */
@@ -23,9 +27,10 @@ enum {
 };
 
 enum wsgi_proxy_state {
-    WSGI_PROXY_QUEUE,   /* waits for a place at the rendezvous */
+    WSGI_PROXY_QUEUE,   /* waits for a kept connection, or a place at the rendezvous */
     WSGI_PROXY_CONNECT, /* the request is in a fresh pair; its other end goes to the rendezvous */
     WSGI_PROXY_SENT,    /* waits for HELLO: until it comes nobody has begun */
+    WSGI_PROXY_REUSE,   /* the request is on a kept connection: whether it has begun is not known */
     WSGI_PROXY_RELAY,   /* request body and answer, both ways at once */
     WSGI_PROXY_END,     /* the answer is complete, finish() has been called */
     WSGI_PROXY_FAILED,  /* it is not, finish() has been called */
@@ -64,11 +69,17 @@ typedef struct wsgi_proxy {
     int64_t now_us; /* of this step */
 
     /* the way to a worker */
-    bool has_asked;        /* for a place */
-    int fd, far_fd;        /* our end of the pair, and the other until it has been passed */
-    unsigned try_count;    /* pairs that came back unbegun */
-    int64_t connect_by_us; /* HELLO must have come, over all tries */
-    uint32_t worker_pid;   /* for messages; 0 = unknown */
+    bool has_asked;         /* for a way */
+    bool is_crowded;        /* too many wait already */
+    bool is_wary;           /* a kept connection has failed: the next try is with a fresh pair */
+    bool is_half_shut;      /* taken back, and found begun in the same instant */
+    bool has_send_failed;   /* with a part of REQUEST left */
+    int fd, far_fd;         /* our end of the pair, and the other until it has been passed */
+    unsigned try_count;     /* fresh pairs that came back unbegun */
+    int64_t connect_by_us;  /* a worker must have begun, over all tries */
+    int64_t firm_until_us;  /* what a worker was told: until then nothing is taken back */
+    int64_t unread_till_us; /* REUSE: then it is asked whether the worker has read the request */
+    uint32_t worker_pid;    /* for messages; 0 = unknown */
 
     /* silence while relaying */
     enum wsgi_party awaited; /* whose turn it is */
@@ -93,6 +104,8 @@ typedef struct wsgi_proxy {
     unsigned answer_status; /* of HEAD */
     int64_t answer_left;    /* of the Content-Length, or WSGI_BODY_UNKNOWN */
     bool is_held;           /* frames wait for a client that uploads and does not read */
+    bool has_fetched;       /* the driver has waited in the read: `fetched` is what it gave */
+    ssize_t fetched;        /* bytes behind in.len, or the error as a negative number */
     int passed_fd;          /* came along, for the next FILE */
     bool has_lost_fd;       /* one came and found no room in this process */
 } wsgi_proxy_t;
@@ -136,9 +149,17 @@ void wsgi_proxy_abort(wsgi_proxy_t *p, unsigned status);
 /* Ends it with a whole answer. */
 void wsgi_proxy_complete(wsgi_proxy_t *p);
 
-/* The worker has begun, or it has handed the request back and another one is asked. */
-void wsgi_proxy_begun(wsgi_proxy_t *p, uint32_t worker_pid);
+/* HELLO has come: the worker has begun, and may leave the connection with us. */
+void wsgi_proxy_hello(wsgi_proxy_t *p, const wsgi_hello_t *hello);
+
+/* A sign of life on a kept connection: it has begun. */
+void wsgi_proxy_begun(wsgi_proxy_t *p);
+
+/* No worker has begun, or one has handed the request back: another is asked. */
 void wsgi_proxy_try_again(wsgi_proxy_t *p);
+
+/* The answer is complete, and the worker leaves the connection with us. */
+void wsgi_proxy_keep(wsgi_proxy_t *p);
 
 /* upload.c — REQUEST and the body's rest */
 
@@ -154,12 +175,21 @@ void wsgi_upload_step(wsgi_proxy_t *p);
 void wsgi_upload_cut(wsgi_proxy_t *p, int error);
 /* The worker reads no more. */
 void wsgi_upload_drop(wsgi_proxy_t *p);
+/* Has the worker read all that was sent? */
+bool wsgi_upload_is_read(const wsgi_proxy_t *p);
 /* Is it the client's turn? */
 bool wsgi_upload_awaits_client(const wsgi_proxy_t *p);
 
 /* download.c — frames of the worker */
 
-void wsgi_download_reset(wsgi_proxy_t *p);
+/* What may come first: on a fresh pair HELLO. */
+void wsgi_download_reset(wsgi_proxy_t *p, bool is_fresh);
+/* Waits in the read itself, up to WSGI_PROXY_BLOCK_US; the next step takes what has come. */
+void wsgi_download_await(wsgi_proxy_t *p);
+/* Nothing of this answer, and nothing behind it, is left. */
+bool wsgi_download_is_clean(const wsgi_proxy_t *p);
+/* Something is there that may not be: a worker takes a connection back by GOAWAY, or keeps quiet. */
+bool wsgi_download_is_noisy(const wsgi_proxy_t *p);
 /* Takes what there is, after at most one look at the socket. */
 void wsgi_download_step(wsgi_proxy_t *p);
 /* Can the socket be looked at? */

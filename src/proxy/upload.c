@@ -4,6 +4,8 @@
 #include "proxy_private.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 static bool is_body_over(const wsgi_proxy_t *p)
@@ -81,6 +83,7 @@ static int encode(wsgi_proxy_t *p)
     wsgi_request_t request = p->ex->request;
     int code = read_first(p, &request);
 
+    request.firm_until_us = p->firm_until_us;
     if (code == WSGI_OK) {
         const bool is_whole = p->body_left == 0 && p->body_error == WSGI_OK;
 
@@ -126,10 +129,20 @@ bool wsgi_upload_flush(wsgi_proxy_t *p)
             p->ready &= ~WSGI_READY_WORKER_WRITE;
         }
         else if (errno != EINTR) {
+            p->has_send_failed = true;
+            p->ready |= WSGI_READY_WORKER_READ;
             wsgi_upload_drop(p); /* why it left, and whether it has answered, is read from it */
         }
     }
     return p->out_sent == p->out.len;
+}
+
+/* Counts what lies in the worker's receive queue, to the whole: what is read in part counts. */
+bool wsgi_upload_is_read(const wsgi_proxy_t *p)
+{
+    int unread = 0;
+
+    return p->out_sent == p->out.len && ioctl(p->fd, SIOCOUTQ, &unread) == 0 && unread == 0;
 }
 
 void wsgi_upload_drop(wsgi_proxy_t *p)

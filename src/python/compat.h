@@ -154,4 +154,7 @@ static inline PyThreadState *compat_new_interpreter(bool has_own_gil, const char
 
 #endif
 
+/* os.fork() in the main interpreter: the child deletes all others, which waits for ever. */
+#define COMPAT_FORK_DELETES_INTERPRETERS (PY_VERSION_HEX < 0x030C0000)
+
 #endif

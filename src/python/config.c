@@ -60,7 +60,9 @@ static PyStatus choose_home(PyConfig *config, const wsgi_runtime_settings_t *set
 {
     const char *home = settings->python_home;
     if (*home == '\0') {
-        return set_bytes(config, &config->executable, WSGI_PYTHON_EXECUTABLE);
+        const char *ours = settings->python_executable;
+        return set_bytes(config, &config->executable,
+                         *ours != '\0' ? ours : WSGI_PYTHON_EXECUTABLE);
     }
     if (!wsgi_home_is_virtual(home)) {
         return set_bytes(config, &config->home, home);

@@ -191,7 +191,7 @@ static void publish(publication_t it)
 
 void wsgi_runtime_publish_stop(const char *reason)
 {
-    if (!atomic_exchange(&wsgi_the_runtime.has_published_stop, true)) {
+    if (!atomic_exchange(&wsgi_the_runtime.has_published_stop, true) && reason != NULL) {
         publish((publication_t){
             .kind = WSGI_EVENT_SHUTDOWN, .name = "process_stopping", .reason = reason});
     }

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "attach.h"
+#include "compat.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -39,6 +40,50 @@ static void on_fork_in_child(void)
 int wsgi_fork_watch(void)
 {
     return pthread_atfork(NULL, NULL, on_fork_in_child) == 0 ? WSGI_OK : WSGI_E_NOMEM;
+}
+
+/* What CPython is going to do to the child, or NULL. */
+static const char *find_fork_fault(const wsgi_interp_t *interp)
+{
+    if (*interp->name != '\0') {
+        return "Python ends the child of a sub-interpreter by a fatal error";
+    }
+    bool has_others = wsgi_the_runtime.newest->older != NULL;
+    return COMPAT_FORK_DELETES_INTERPRETERS && has_others
+               ? "the child hangs in Python " PY_VERSION " where the process has sub-interpreters"
+               : NULL;
+}
+
+/* Before each os.fork(), attached. Said once in a process: forks come in numbers. */
+static PyObject *warn_of_fork(PyObject *self, PyObject *none)
+{
+    const wsgi_interp_t *interp = PyCapsule_GetPointer(self, NULL);
+    const char *fault = interp != NULL ? find_fork_fault(interp) : NULL;
+    (void)none;
+    if (fault != NULL && !atomic_exchange(&wsgi_the_runtime.has_warned_of_fork, true)) {
+        wsgi_log(WSGI_LOG_WARNING,
+                 WSGI_ID(1105) "an application in \"%s\" calls os.fork(), and %s; use subprocess, "
+                               "or give all applications of the process WSGIApplicationGroup "
+                               "%%{GLOBAL}",
+                 interp->name, fault);
+    }
+    Py_RETURN_NONE;
+}
+
+int wsgi_fork_announce(wsgi_py_t *py)
+{
+    static const PyMethodDef def = {"warn_of_fork", warn_of_fork, METH_NOARGS, NULL};
+    WSGI_AUTO_REF PyObject *os = PyImport_ImportModule("os");
+    WSGI_AUTO_REF PyObject *interp = PyCapsule_New(py->interp, NULL, NULL);
+    WSGI_AUTO_REF PyObject *hook =
+        interp != NULL ? PyCFunction_New((PyMethodDef *)&def, interp) : NULL;
+    WSGI_AUTO_REF PyObject *add =
+        os != NULL ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
+    WSGI_AUTO_REF PyObject *args = PyTuple_New(0);
+    WSGI_AUTO_REF PyObject *names = hook != NULL ? Py_BuildValue("{s:O}", "before", hook) : NULL;
+    WSGI_AUTO_REF PyObject *done =
+        add != NULL && args != NULL && names != NULL ? PyObject_Call(add, args, names) : NULL;
+    return done != NULL ? 0 : -1;
 }
 
 /* As Python's own main program does it: a number is the status, a text is printed. */

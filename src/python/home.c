@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -91,7 +92,7 @@ static const char *version_in_line(const char *line)
     return rest + strspn(rest, " \t");
 }
 
-static bool read_version(const char *home, char *version, size_t size)
+bool wsgi_runtime_home_version(const char *home, char *version, size_t room)
 {
     char path[PATH_MAX], line[512];
     snprintf(path, sizeof(path), "%s/pyvenv.cfg", home);
@@ -100,7 +101,7 @@ static bool read_version(const char *home, char *version, size_t size)
     while (file != NULL && !is_found && fgets(line, sizeof(line), file) != NULL) {
         const char *value = version_in_line(line);
         if (value != NULL) {
-            snprintf(version, size, "%.*s", (int)strcspn(value, " \t\r\n"), value);
+            snprintf(version, room, "%.*s", (int)strcspn(value, " \t\r\n"), value);
             is_found = true;
         }
     }
@@ -120,7 +121,7 @@ static bool is_our_version(const char *version)
 static int check_environment(const char *home, wsgi_result_t *result)
 {
     char version[64];
-    if (!read_version(home, version, sizeof(version))) {
+    if (!wsgi_runtime_home_version(home, version, sizeof(version))) {
         return wsgi_fail(result, WSGI_E_INVALID,
                          "Python home %s: its pyvenv.cfg cannot be read or "
                          "names no version; make the environment again with python%s -m venv",
@@ -159,7 +160,7 @@ static int check_installation(const char *home, wsgi_result_t *result)
                      home, wsgi_runtime_version(), wsgi_runtime_version());
 }
 
-int wsgi_runtime_check_home(const char *home, wsgi_result_t *result)
+static int check_one(const char *home, wsgi_result_t *result)
 {
     int code = check_directory(home, result);
     if (code != WSGI_OK) {
@@ -167,4 +168,18 @@ int wsgi_runtime_check_home(const char *home, wsgi_result_t *result)
     }
     return wsgi_home_is_virtual(home) ? check_environment(home, result)
                                       : check_installation(home, result);
+}
+
+/* "prefix:exec_prefix", as PYTHONHOME has it: the library is in the first. */
+int wsgi_runtime_check_home(const char *home, wsgi_result_t *result)
+{
+    const char *colon = strchr(home, ':');
+    if (colon == NULL) {
+        return check_one(home, result);
+    }
+    char *prefix = strndup(home, (size_t)(colon - home));
+    int code = prefix != NULL ? check_one(prefix, result)
+                              : wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
+    free(prefix);
+    return code;
 }

@@ -83,8 +83,9 @@ static int set_switch_interval(wsgi_py_t *py)
 int wsgi_interp_set_up(wsgi_py_t *py)
 {
     static int (*const steps[])(wsgi_py_t *) = {
-        import_threading,     load_codecs,           set_switch_interval,   wsgi_modules_add,
-        wsgi_streams_install, wsgi_streams_restrict, wsgi_signals_restrict, wsgi_path_arrange};
+        import_threading,      load_codecs,          set_switch_interval,
+        wsgi_modules_add,      wsgi_streams_install, wsgi_streams_restrict,
+        wsgi_signals_restrict, wsgi_path_arrange,    wsgi_fork_announce};
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
         if (steps[i](py) != 0) {
             return -1;
@@ -207,6 +208,24 @@ static wsgi_interp_t *create(const char *name, bool is_open_name, wsgi_result_t 
     return is_built ? interp : NULL;
 }
 
+/* Of "server[:port]|path": where ":port" begins, or '|', or the end. */
+static size_t server_len(const char *name)
+{
+    size_t bar = strcspn(name, "|"), len = bar;
+    while (len > 0 && name[len - 1] >= '0' && name[len - 1] <= '9') {
+        len--;
+    }
+    return len > 0 && len < bar && name[len - 1] == ':' ? len - 1 : bar;
+}
+
+static bool is_main_name(const char *name)
+{
+    const char *main_name = wsgi_runtime_settings()->main_name;
+    size_t len = server_len(main_name);
+    return *main_name != '\0' && server_len(name) == len && strncmp(name, main_name, len) == 0 &&
+           strcmp(name + strcspn(name, "|"), main_name + strcspn(main_name, "|")) == 0;
+}
+
 wsgi_interp_t *wsgi_interp_find(const char *name, bool is_open_name, wsgi_result_t *result)
 {
     if (!wsgi_runtime_is_started()) {
@@ -214,6 +233,9 @@ wsgi_interp_t *wsgi_interp_find(const char *name, bool is_open_name, wsgi_result
                   "Python has not started in this process; the log tells "
                   "why, where it should have");
         return NULL;
+    }
+    if (is_main_name(name)) {
+        name = "";
     }
     wsgi_interp_t *interp = look_up(name, wsgi_name_hash(name, strlen(name)));
     if (interp != NULL &&

@@ -31,13 +31,19 @@ static int add_shape(PyObject *module)
            add(module, "threads_per_process", PyLong_FromLong(settings->threads));
 }
 
+/* An application is told the name that its configuration gives it, wherever it runs. */
+static const char *reported_name(const wsgi_interp_t *interp)
+{
+    return *interp->name == '\0' ? wsgi_runtime_settings()->main_name : interp->name;
+}
+
 static int fill_mod_wsgi(PyObject *module, const wsgi_interp_t *interp)
 {
     return add_version(module, MOD_WSGI_MAJORVERSION_NUMBER, MOD_WSGI_MINORVERSION_NUMBER,
                        MOD_WSGI_MICROVERSION_NUMBER) ||
            add_text(module, "quetzal_version", MOD_WSGI_QUETZAL_VERSION) ||
            add_text(module, "process_group", wsgi_runtime_settings()->process_group) ||
-           add_text(module, "application_group", interp->name) || add_shape(module);
+           add_text(module, "application_group", reported_name(interp)) || add_shape(module);
 }
 
 /* Of BaseException, so that no "except Exception" of an application holds it up. */

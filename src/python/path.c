@@ -13,7 +13,19 @@ static int add_entry(PyObject *addsitedir, const char *entry, size_t len)
     return done != NULL ? 0 : -1;
 }
 
-static int add_entries(const char *entries)
+/* What is in the list already holds; the rest of it would be read into another path. */
+static void explain_failed_entry(wsgi_py_t *py, const char *entry, size_t len)
+{
+    wsgi_result_t result;
+    (void)py;
+    (void)wsgi_pylog_to_result(&result, "");
+    wsgi_log(WSGI_LOG_WARNING,
+             WSGI_ID(1104) "the entry %.*s of the Python path cannot be added (%s); it and those "
+                           "behind it are left out",
+             (int)len, entry, result.detail);
+}
+
+static int add_entries(wsgi_py_t *py, const char *entries)
 {
     WSGI_AUTO_REF PyObject *site = PyImport_ImportModule("site");
     WSGI_AUTO_REF PyObject *addsitedir =
@@ -24,7 +36,8 @@ static int add_entries(const char *entries)
     while (*entries != '\0') {
         size_t len = strcspn(entries, ":");
         if (len > 0 && add_entry(addsitedir, entries, len) != 0) {
-            return -1;
+            explain_failed_entry(py, entries, len);
+            return 0;
         }
         entries += len + (entries[len] == ':');
     }
@@ -60,7 +73,6 @@ static int insert_home(PyObject *path, const char *home)
 
 int wsgi_path_arrange(wsgi_py_t *py)
 {
-    (void)py;
     const wsgi_runtime_settings_t *settings = wsgi_runtime_settings();
     PyObject *path_b = PySys_GetObject("path");
     if (path_b == NULL || !PyList_Check(path_b)) {
@@ -69,7 +81,7 @@ int wsgi_path_arrange(wsgi_py_t *py)
     }
     WSGI_AUTO_REF PyObject *path = Py_NewRef(path_b);
     WSGI_AUTO_REF PyObject *before = PySequence_List(path);
-    if (before == NULL || add_entries(settings->python_path) != 0) {
+    if (before == NULL || add_entries(py, settings->python_path) != 0) {
         return -1;
     }
     return move_new_to_front(path, before) != 0 ? -1 : insert_home(path, settings->home);

@@ -74,6 +74,7 @@ struct wsgi_interp {
 /* The one Python of this process. */
 typedef struct wsgi_runtime {
     wsgi_runtime_settings_t settings; /* immutable after the start */
+    atomic_bool has_warned_of_fork;
     atomic_bool is_started, is_stopping;
     atomic_bool has_application; /* a request has found its script loaded */
     atomic_bool has_published_stop;
@@ -108,6 +109,8 @@ static inline uint64_t wsgi_name_hash(const char *name, size_t len)
 /* fork.c — tells processes that the application forks from the one that started Python. WSGI_OK or
  * WSGI_E_NOMEM. */
 int wsgi_fork_watch(void);
+/* A step of the set-up: a fork that cannot go well is told before it happens. */
+int wsgi_fork_announce(wsgi_py_t *py);
 
 /* events.c — what module mod_wsgi has for subscribers. -1 with an exception set. */
 int wsgi_events_add(wsgi_py_t *py, PyObject *module);

@@ -32,15 +32,21 @@ bool wsgi_runtime_is_started(void)
     return atomic_load(&wsgi_the_runtime.is_started);
 }
 
-static int explain(const PyStatus *status, const char *home, wsgi_result_t *result)
+static int explain(const PyStatus *status, const wsgi_runtime_settings_t *settings,
+                   wsgi_result_t *result)
 {
+    const char *home = settings->python_home;
+    const char *what = "the Python home ";
+    if (*home == '\0') {
+        home = settings->python_executable;
+        what = *home != '\0' ? "the installation of " : "the default installation";
+    }
     return wsgi_fail(result, WSGI_E_IO,
                      "Python " VERSION
                      " cannot start: %s%s%s; check that %s%s is a working Python " VERSION
                      " and readable by this user",
                      status->func != NULL ? status->func : "", status->func != NULL ? ": " : "",
-                     status->err_msg != NULL ? status->err_msg : "no reason given",
-                     *home != '\0' ? "the Python home " : "the default installation", home);
+                     status->err_msg != NULL ? status->err_msg : "no reason given", what, home);
 }
 
 static int set_up_main(wsgi_interp_t *interp, wsgi_result_t *result)
@@ -65,7 +71,7 @@ static int start_and_set_up(const wsgi_runtime_settings_t *settings, wsgi_interp
     struct sigaction interrupt;
     sigaction(SIGINT, NULL, &interrupt);
     PyStatus status = wsgi_python_initialize(settings);
-    int code = PyStatus_Exception(status) ? explain(&status, settings->python_home, result)
+    int code = PyStatus_Exception(status) ? explain(&status, settings, result)
                                           : set_up_main(interp, result);
     sigaction(SIGINT, &interrupt, NULL);
     return code;
@@ -112,6 +118,10 @@ int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *r
     set_egg_cache(settings->python_eggs);
     int code = start_and_set_up(settings, interp, result);
     atomic_store(&wsgi_the_runtime.is_started, code == WSGI_OK);
+    if (code == WSGI_OK && *settings->main_name != '\0') {
+        wsgi_log(WSGI_LOG_INFO, "the main interpreter serves \"%s\", the only application here",
+                 settings->main_name);
+    }
     return code;
 }
 

@@ -5,6 +5,7 @@
 
 #include "compat.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -183,9 +184,27 @@ static PyObject *md5_of(wsgi_bytes_t path)
     return hash != NULL ? PyObject_CallMethod(hash, "hexdigest", NULL) : NULL;
 }
 
+/* Two spellings of a path are one module where letter case makes no difference. */
+static PyObject *digest_of(wsgi_bytes_t path)
+{
+    if (!wsgi_the_runtime.settings.is_case_blind) {
+        return md5_of(path);
+    }
+    char *copy = malloc(path.len + 1);
+    if (copy == NULL) {
+        return PyErr_NoMemory();
+    }
+    for (size_t i = 0; i < path.len; i++) {
+        copy[i] = (char)tolower((unsigned char)path.data[i]);
+    }
+    PyObject *digest = md5_of((wsgi_bytes_t){copy, path.len});
+    free(copy);
+    return digest;
+}
+
 static PyObject *module_name(wsgi_bytes_t path)
 {
-    WSGI_AUTO_REF PyObject *digest = md5_of(path);
+    WSGI_AUTO_REF PyObject *digest = digest_of(path);
     return digest != NULL ? PyUnicode_FromFormat("_mod_wsgi_%U", digest) : NULL;
 }
 

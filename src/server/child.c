@@ -30,9 +30,11 @@ static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsg
     wsgi_runtime_settings_t *runtime = apr_palloc(pchild, sizeof *runtime);
     *runtime = (wsgi_runtime_settings_t){
         .python_home = python->python_home,
+        .python_executable = "",
         .python_path = python->python_path,
         .home = "",
         .process_group = "",
+        .main_name = "",
         .server_description = ap_get_server_banner(),
         .server_version = AP_SERVER_MAJORVERSION_NUMBER * 10000 +
                           AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER,
@@ -51,6 +53,7 @@ static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsg
         .allow_signals = python->allow_signals != 0,
         .abandon_interpreters = python->abandon_interpreters != 0,
         .per_interpreter_gil = python->per_interpreter_gil != 0,
+        .is_case_blind = settings->is_case_blind,
         .free_threading = python->free_threading != 0,
         .is_interactive = ap_exists_config_define("DEBUG") != 0,
     };

@@ -18,6 +18,8 @@ static const wsgi_dir_config_t unset = {
 };
 
 #define THREADS_DEFAULT    15
+#define CONNECT_TIMEOUT_S  15
+#define LISTEN_BACKLOG     100
 #define SHUTDOWN_TIMEOUT_S 5
 #define GRACEFUL_TIMEOUT_S 15
 #define DEADLOCK_TIMEOUT_S 300
@@ -32,6 +34,9 @@ const wsgi_group_settings_t wsgi_group_unset = {
     .shutdown_timeout_s = SHUTDOWN_TIMEOUT_S,
     .graceful_timeout_s = GRACEFUL_TIMEOUT_S,
     .deadlock_timeout_s = DEADLOCK_TIMEOUT_S,
+    .connect_timeout_s = CONNECT_TIMEOUT_S,
+    .listen_backlog = LISTEN_BACKLOG,
+    .umask = -1,
     .hash_seed = WSGI_HASH_SEED_RANDOM,
 };
 

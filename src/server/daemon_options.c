@@ -13,28 +13,98 @@ typedef struct daemon_option {
                          const struct daemon_option *option, const char *value);
     size_t offset;
     int64_t least, most;
+    const char *help;
 } daemon_option_t;
+
+/* What every complaint begins with. */
+static const char *where(const cmd_parms *cmd, const wsgi_group_draft_t *draft)
+{
+    return apr_psprintf(cmd->pool, "%s '%s'", cmd->cmd->name, draft->group.settings.name);
+}
+
+static void warn_of_junk(const cmd_parms *cmd, const wsgi_group_draft_t *draft,
+                         const daemon_option_t *option, const char *value, int junk)
+{
+    int len = (int)strlen(value) - junk;
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
+                 WSGI_ID(1501) "%s:%d: %s: %s=%s is taken for %.*s; write the number alone",
+                 cmd->directive->filename, cmd->directive->line_num, where(cmd, draft),
+                 option->name, value, len, value);
+}
 
 static const char *option_number(cmd_parms *cmd, wsgi_group_draft_t *draft,
                                  const daemon_option_t *option, const char *value)
 {
-    const char *group = draft->group.settings.name;
     int64_t *number = wsgi_member_at(draft, option->offset);
     int junk = wsgi_option_number(value, option->least, option->most, number);
     if (junk < 0) {
         return apr_psprintf(cmd->pool,
-                            "%s '%s': %s takes a number from %" APR_INT64_T_FMT
-                            " to %" APR_INT64_T_FMT ", not '%s'",
-                            cmd->cmd->name, group, option->name, option->least, option->most,
-                            value);
+                            "%s: %s takes a number from %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT
+                            ", not '%s'",
+                            where(cmd, draft), option->name, option->least, option->most, value);
     }
     if (junk > 0) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
-                     WSGI_ID(1501) "%s:%d: %s '%s': %s=%s is taken for %" APR_INT64_T_FMT
-                                   "; write the number alone",
-                     cmd->directive->filename, cmd->directive->line_num, cmd->cmd->name, group,
-                     option->name, value, *number);
+        warn_of_junk(cmd, draft, option, value, junk);
     }
+    return NULL;
+}
+
+/* Bytes; 0 is the default, whatever the least may be. */
+static const char *option_size(cmd_parms *cmd, wsgi_group_draft_t *draft,
+                               const daemon_option_t *option, const char *value)
+{
+    int64_t *number = wsgi_member_at(draft, option->offset);
+    int junk = wsgi_option_number(value, 0, option->most, number);
+    if (junk < 0 || (*number != 0 && *number < option->least)) {
+        return apr_psprintf(
+            cmd->pool,
+            "%s: %s takes 0 (the default) or a number of bytes from %" APR_INT64_T_FMT
+            " to %" APR_INT64_T_FMT ", not '%s'",
+            where(cmd, draft), option->name, option->least, option->most, value);
+    }
+    if (junk > 0) {
+        warn_of_junk(cmd, draft, option, value, junk);
+    }
+    return NULL;
+}
+
+static const char *option_octal(cmd_parms *cmd, wsgi_group_draft_t *draft,
+                                const daemon_option_t *option, const char *value)
+{
+    int64_t *number = wsgi_member_at(draft, option->offset);
+    int junk = wsgi_option_octal(value, option->least, option->most, number);
+    if (junk < 0) {
+        return apr_psprintf(
+            cmd->pool,
+            "%s: %s takes an octal number from %" APR_INT64_T_FMT " to %o, such as 022, not '%s'",
+            where(cmd, draft), option->name, option->least, (unsigned)option->most, value);
+    }
+    if (junk > 0) {
+        warn_of_junk(cmd, draft, option, value, junk);
+    }
+    return NULL;
+}
+
+static const char *option_interval(cmd_parms *cmd, wsgi_group_draft_t *draft,
+                                   const daemon_option_t *option, const char *value)
+{
+    return wsgi_option_interval(value, wsgi_member_at(draft, option->offset)) == 0
+               ? NULL
+               : apr_psprintf(cmd->pool,
+                              "%s: %s takes seconds, from 0.000001 to 3600 (Python's own is "
+                              "0.005), not '%s'",
+                              where(cmd, draft), option->name, value);
+}
+
+static const char *option_flag(cmd_parms *cmd, wsgi_group_draft_t *draft,
+                               const daemon_option_t *option, const char *value)
+{
+    int flag = wsgi_option_flag(value);
+    if (flag < 0) {
+        return wsgi_directive_complain_flag(
+            cmd, apr_pstrcat(cmd->pool, where(cmd, draft), ": ", option->name, NULL), value);
+    }
+    *(int64_t *)wsgi_member_at(draft, option->offset) = flag;
     return NULL;
 }
 
@@ -46,12 +116,22 @@ static const char *option_text(cmd_parms *cmd, wsgi_group_draft_t *draft,
     return NULL;
 }
 
-static const char *option_directory(cmd_parms *cmd, wsgi_group_draft_t *draft,
-                                    const daemon_option_t *option, const char *value)
+static const char *option_name(cmd_parms *cmd, wsgi_group_draft_t *draft,
+                               const daemon_option_t *option, const char *value)
+{
+    if (*value == '\0') {
+        return apr_psprintf(cmd->pool, "%s: %s takes a name, not an empty text", where(cmd, draft),
+                            option->name);
+    }
+    return option_text(cmd, draft, option, value);
+}
+
+static const char *option_path(cmd_parms *cmd, wsgi_group_draft_t *draft,
+                               const daemon_option_t *option, const char *value)
 {
     if (*value != '/') {
-        return apr_psprintf(cmd->pool, "%s '%s': %s takes an absolute directory, not '%s'",
-                            cmd->cmd->name, draft->group.settings.name, option->name, value);
+        return apr_psprintf(cmd->pool, "%s: %s takes an absolute path, not '%s'", where(cmd, draft),
+                            option->name, value);
     }
     return option_text(cmd, draft, option, value);
 }
@@ -65,9 +145,41 @@ static const char *option_display_name(cmd_parms *cmd, wsgi_group_draft_t *draft
     return option_text(cmd, draft, option, value);
 }
 
+/* ---- options without effect: checked as ever, so that a configuration means the same to both ---- */
+
+static const char *tell_no_effect(const cmd_parms *cmd, const wsgi_group_draft_t *draft,
+                                  const daemon_option_t *option, const char *error)
+{
+    if (error == NULL) {
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, cmd->server, "%s: %s has no effect: %s",
+                     where(cmd, draft), option->name, option->help);
+    }
+    return error;
+}
+
+static const char *accept_name(cmd_parms *cmd, wsgi_group_draft_t *draft,
+                               const daemon_option_t *option, const char *value)
+{
+    return tell_no_effect(cmd, draft, option, option_name(cmd, draft, option, value));
+}
+
+static const char *accept_number(cmd_parms *cmd, wsgi_group_draft_t *draft,
+                                 const daemon_option_t *option, const char *value)
+{
+    return tell_no_effect(cmd, draft, option, option_number(cmd, draft, option, value));
+}
+
+static const char *accept_size(cmd_parms *cmd, wsgi_group_draft_t *draft,
+                               const daemon_option_t *option, const char *value)
+{
+    return tell_no_effect(cmd, draft, option, option_size(cmd, draft, option, value));
+}
+
+/* ---- the table ---- */
+
 static const daemon_option_t daemon_options[] = {
 #define OPTION(name, parser, member, least, most, unset, help)                                     \
-    {name, parser, offsetof(wsgi_group_draft_t, member), least, most},
+    {name, parser, offsetof(wsgi_group_draft_t, member), least, most, help},
 #include "daemon_options.def"
 #undef OPTION
 };
@@ -97,10 +209,30 @@ static wsgi_group_draft_t *make_draft(const cmd_parms *cmd, const char *name)
     wsgi_group_draft_t *draft = apr_pcalloc(cmd->pool, sizeof *draft);
     draft->place = wsgi_directive_place(cmd);
     draft->group.server = cmd->server;
-    draft->group.connect_timeout_us = apr_time_from_sec(WSGI_CONNECT_TIMEOUT_S);
     draft->group.settings = wsgi_group_unset;
     draft->group.settings.name = name;
     return draft;
+}
+
+/* Options that exclude each other. */
+static const char *check_pairs(const cmd_parms *cmd, const wsgi_group_draft_t *draft)
+{
+    const struct {
+        const char *one, *other;
+        bool are_both;
+    } pairs[] = {
+        {"script-user", "script-group", draft->script_user != NULL && draft->script_group != NULL},
+        {"python", "python-home",
+         draft->python != NULL && *draft->group.settings.python_home != '\0'},
+        {"python", "chroot", draft->python != NULL && *draft->group.settings.chroot != '\0'},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        if (pairs[i].are_both) {
+            return apr_psprintf(cmd->pool, "%s: %s= and %s= exclude each other: remove one",
+                                where(cmd, draft), pairs[i].one, pairs[i].other);
+        }
+    }
+    return NULL;
 }
 
 const char *wsgi_directive_add_group(cmd_parms *cmd, void *dir, const char *args)
@@ -124,5 +256,5 @@ const char *wsgi_directive_add_group(cmd_parms *cmd, void *dir, const char *args
         return complain(cmd, &option);
     }
     APR_ARRAY_PUSH(wsgi_server_config(cmd->server)->group_drafts, wsgi_group_draft_t *) = draft;
-    return NULL;
+    return check_pairs(cmd, draft);
 }

@@ -52,7 +52,7 @@ static int fail_read(wsgi_httpd_exchange_t *x, apr_status_t rv)
 }
 
 /* httpd's filter sends 100 (Continue) for a blocking read only (2.4.71): here is one who wants the
- * body and does not block. Not after a part of the answer, which has told the client enough. */
+ * body and does not block, or does not read yet. Not after a part of the answer, which has told the client enough. */
 static void send_continue(const wsgi_httpd_exchange_t *x)
 {
     request_rec *r = x->r;
@@ -135,6 +135,9 @@ static ssize_t read_body(wsgi_exchange_t *ex, void *data, size_t len, enum wsgi_
 {
     wsgi_httpd_exchange_t *x = of(ex);
     ssize_t count = 0;
+    if (len == 0 && x->ex.body_error == WSGI_OK) {
+        send_continue(x);
+    }
     while (count == 0 && len > 0 && x->ex.body_error == WSGI_OK && !x->is_read_to_end) {
         if (x->in == NULL || APR_BRIGADE_EMPTY(x->in)) {
             int error = fetch(x, len, mode);
@@ -204,6 +207,12 @@ static void apply_last(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
     apr_table_setn(x->r->headers_out, field->name.data, field->value.data);
 }
 
+/* How the body travels is httpd's to say: it chunks by itself, and would not for the field. */
+static void drop(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
+{
+    (void)x, (void)field;
+}
+
 static void apply_content_length(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
 {
     int64_t length;
@@ -231,7 +240,7 @@ static const struct {
     SPECIAL("Content-Length", apply_content_length),
     SPECIAL("Content-Range", apply_last),
     SPECIAL("Location", apply_last),
-    SPECIAL("Transfer-Encoding", apply_last),
+    SPECIAL("Transfer-Encoding", drop),
     SPECIAL("WWW-Authenticate", apply_www_authenticate),
 #undef SPECIAL
 };

@@ -7,9 +7,6 @@
 #include "wsgi_runtime.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <math.h>
-#include <stdlib.h>
 
 static void *member_of(const cmd_parms *cmd)
 {
@@ -89,21 +86,15 @@ const char *wsgi_directive_set_hash_seed(cmd_parms *cmd, void *dir, const char *
     return only_global(cmd);
 }
 
-#define INTERVAL_MOST_S 3600.0
-
 const char *wsgi_directive_set_switch_interval(cmd_parms *cmd, void *dir, const char *word)
 {
     (void)dir;
-    char *end;
-    double seconds = strtod(word, &end);
-    if (end == word || *end != '\0' || !isfinite(seconds) || seconds < 1e-6 ||
-        seconds > INTERVAL_MOST_S) {
+    if (wsgi_option_interval(word, member_of(cmd)) < 0) {
         return apr_psprintf(cmd->pool,
                             "%s takes seconds, from 0.000001 to 3600 (Python's own is 0.005), not "
                             "'%s'",
                             cmd->cmd->name, word);
     }
-    *(int64_t *)member_of(cmd) = (int64_t)(seconds * 1e6 + 0.5);
     return only_global(cmd);
 }
 

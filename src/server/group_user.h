@@ -7,7 +7,8 @@
 
 #include "settings.h"
 
-/* Fills uid, gid, user_name, user_home and has_own_user. WSGI_OK, or WSGI_E_INVALID with the cause:
+/* Fills uid, gid, user_name, user_home, has_own_user, supplementary_groups, and who must own the
+ * scripts. WSGI_OK, or WSGI_E_INVALID with the cause:
  * no such user or group, or one that must not be (root). Asks the user database. */
 int wsgi_group_user_resolve(wsgi_group_draft_t *draft, apr_pool_t *pconf, wsgi_result_t *result);
 

@@ -37,8 +37,8 @@ typedef struct record {
     bool is_retired; /* its pconf has gone: never started again */
 
     int callers_fd, workers_fd; /* the rendezvous; both -1 once retired */
+    wsgi_backlog_t *backlog;    /* of the children; NULL once retired */
     int counters_fd, program_fd;
-    const char *program_path;
     int control_fd;  /* of the running supervisor */
     apr_proc_t proc; /* pid 0: none runs */
     int64_t started_us;
@@ -70,13 +70,6 @@ static registry_t *find_registry(const server_rec *main_server)
     return data;
 }
 
-int wsgi_groups_check_program(wsgi_result_t *result)
-{
-    char path[4096];
-
-    return wsgi_program_find(path, sizeof(path), result);
-}
-
 /* --- records --------------------------------------------------------------------------------- */
 
 static void close_rendezvous(record_t *record)
@@ -85,6 +78,8 @@ static void close_rendezvous(record_t *record)
     wsgi_fd_close(&record->workers_fd);
     wsgi_fd_close(&record->counters_fd);
     wsgi_fd_close(&record->program_fd);
+    wsgi_backlog_destroy(record->backlog);
+    record->backlog = NULL;
 }
 
 static void remove_record(record_t *record)
@@ -109,6 +104,7 @@ static void copy_settings(record_t *record, const wsgi_group_t *group)
 #include "wsgi_group.def"
 #undef TEXT
 #undef NUMBER
+    record->group.program = apr_pstrdup(record->pool, group->program);
     record->group.settings.parent_pid = getpid();
 }
 
@@ -139,6 +135,16 @@ static unsigned row_count(const wsgi_group_settings_t *settings)
     return (unsigned)settings->processes * (settings->is_multiprocess ? 2 : 1);
 }
 
+/* At a time, with those that are on their way out. */
+static unsigned most_children(void)
+{
+    int limit;
+
+    return ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &limit) == APR_SUCCESS && limit > 0
+               ? 2 * (unsigned)limit
+               : 512;
+}
+
 static int open_rendezvous(record_t *record, wsgi_result_t *result)
 {
     int ends[2];
@@ -151,13 +157,18 @@ static int open_rendezvous(record_t *record, wsgi_result_t *result)
     }
     record->callers_fd = ends[0];
     record->workers_fd = ends[1];
+    record->backlog = wsgi_backlog_create(most_children());
+    if (record->backlog == NULL) {
+        return wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
+    }
     record->counters_fd = wsgi_counters_create(row_count(&record->group.settings), result);
     return record->counters_fd < 0 ? result->code : WSGI_OK;
 }
 
-static int open_program(record_t *record, const char *path, wsgi_result_t *result)
+static int open_program(record_t *record, wsgi_result_t *result)
 {
-    record->program_path = apr_pstrdup(record->pool, path);
+    const char *path = record->group.program;
+
     record->program_fd = open(path, O_RDONLY | O_CLOEXEC);
     return record->program_fd >= 0
                ? WSGI_OK
@@ -183,7 +194,7 @@ static int start_supervisor(record_t *record, wsgi_result_t *result)
 {
     const wsgi_program_start_t start = {
         .program_fd = record->program_fd,
-        .path = record->program_path,
+        .path = record->group.program,
         .settings = &record->group.settings,
         .log_fd = log_descriptor(record->group.server),
         .rendezvous_fd = record->workers_fd,
@@ -406,13 +417,13 @@ static registry_t *open_registry(server_rec *main_server)
 }
 
 static int open_group(registry_t *registry, const wsgi_group_t *group, unsigned index,
-                      const char *path, wsgi_result_t *result)
+                      wsgi_result_t *result)
 {
     record_t *record = add_record(registry, group, index);
     int status = open_rendezvous(record, result);
 
     if (status == WSGI_OK) {
-        status = open_program(record, path, result);
+        status = open_program(record, result);
     }
     return status == WSGI_OK ? start_supervisor(record, result) : status;
 }
@@ -421,12 +432,11 @@ int wsgi_groups_parent_open(const wsgi_group_t *groups, unsigned count, apr_pool
                             server_rec *main_server, wsgi_result_t *result)
 {
     registry_t *registry = open_registry(main_server);
-    char path[4096];
-    int status = count > 0 ? wsgi_program_find(path, sizeof(path), result) : WSGI_OK;
+    int status = WSGI_OK;
 
     apr_pool_cleanup_register(pconf, registry, retire_generation, apr_pool_cleanup_null);
     for (unsigned i = 0; status == WSGI_OK && i < count; i++) {
-        status = open_group(registry, &groups[i], i, path, result);
+        status = open_group(registry, &groups[i], i, result);
     }
     return status;
 }
@@ -436,13 +446,17 @@ int wsgi_groups_parent_open(const wsgi_group_t *groups, unsigned count, apr_pool
 static wsgi_link_t *open_link(const record_t *record)
 {
     wsgi_result_t result = {0};
+    const wsgi_group_settings_t *group = &record->group.settings;
     const wsgi_link_settings_t settings = {
-        .group = record->group.settings.name,
+        .group = group->name,
         .rendezvous_fd = record->callers_fd,
         .counters = wsgi_counters_map(record->counters_fd, false, &result),
-        .processes = (unsigned)record->group.settings.processes,
-        .connect_timeout_us = record->group.connect_timeout_us,
-        .socket_timeout_us = record->group.socket_timeout_us,
+        .processes = (unsigned)group->processes,
+        .threads = (unsigned)group->threads,
+        .backlog = record->backlog,
+        .listen_backlog = (unsigned)group->listen_backlog,
+        .connect_timeout_us = group->connect_timeout_s * 1000000,
+        .socket_timeout_us = group->socket_timeout_s * 1000000,
     };
     wsgi_link_t *link = settings.counters != NULL ? wsgi_link_open(&settings) : NULL;
 
@@ -450,8 +464,7 @@ static wsgi_link_t *open_link(const record_t *record)
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, record->group.server,
                      WSGI_ID(1604) "process group '%s' cannot be reached from this child, requests "
                                    "get 503: %s",
-                     record->group.settings.name,
-                     result.code != WSGI_OK ? result.detail : "out of memory");
+                     group->name, result.code != WSGI_OK ? result.detail : "out of memory");
     }
     return link;
 }

@@ -20,11 +20,9 @@
 typedef struct wsgi_group {
     const server_rec *server;       /* whose error log it writes to */
     wsgi_group_settings_t settings; /* restart_delay_ms and parent_pid are filled in here */
-    int64_t connect_timeout_us, socket_timeout_us; /* of the links to it */
+    const char *program;            /* path of its wsgi-daemon-X.Y, opened once per generation */
+    int64_t script_uid, script_gid; /* who must own its scripts; -1: nobody in particular */
 } wsgi_group_t;
-
-/* Is the program of this build's Python there, beside the module? For check_config. WSGI_OK, or WSGI_E_IO with the path and the cure. */
-int wsgi_groups_check_program(wsgi_result_t *result);
 
 /* Makes the sockets and counters of a new generation and starts its supervisors. Call it in
  * post-config of the real pass only, and there for no groups too. A supervisor that ends is started

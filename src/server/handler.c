@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "child.h"
 #include "exchange.h"
+#include "group_checks.h"
 #include "metavars.h"
 #include "route.h"
 
@@ -33,6 +34,13 @@ static int check_script(request_rec *r)
                                     "map the script by WSGIScriptAlias: %s",
                       r->filename);
         return HTTP_FORBIDDEN;
+    }
+    if (r->finfo.filetype == APR_NOFILE && strlen(r->filename) >= APR_PATH_MAX) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      WSGI_ID(1523) "the URL leads to a file name of %" APR_SIZE_T_FMT " bytes, "
+                                    "longer than the system takes: the client must shorten it",
+                      strlen(r->filename));
+        return HTTP_NOT_FOUND;
     }
     if (r->finfo.filetype == APR_NOFILE) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
@@ -101,6 +109,13 @@ static int check_length(request_rec *r, const char *text, int64_t *length)
     return OK;
 }
 
+/* Does an input filter stand before httpd's own? It may make the body longer or shorter. */
+static bool has_content_filter(const request_rec *r)
+{
+    const ap_filter_t *filter = r->input_filters;
+    return filter != NULL && filter->frec->ftype < AP_FTYPE_PROTOCOL;
+}
+
 static int check_body(request_rec *r, int64_t *length)
 {
     const char *coding = apr_table_get(r->headers_in, "Transfer-Encoding");
@@ -109,7 +124,11 @@ static int check_body(request_rec *r, int64_t *length)
     }
     const char *text = apr_table_get(r->headers_in, "Content-Length");
     *length = 0;
-    return text == NULL ? OK : check_length(r, text, length);
+    int status = text == NULL ? OK : check_length(r, text, length);
+    if (status == OK && *length > 0 && has_content_filter(r)) {
+        *length = WSGI_BODY_UNKNOWN;
+    }
+    return status;
 }
 
 static int check_request(request_rec *r, const wsgi_handler_script_t *handler, int64_t *body_length)
@@ -128,12 +147,11 @@ static void fill_script(const request_rec *r, const wsgi_route_t *route, wsgi_re
 {
     if (route->handler_script != NULL) {
         request->flags |= WSGI_REQUEST_HANDLER_SCRIPT;
-        request->script = wsgi_text(route->handler_script);
     }
     else {
-        request->script = wsgi_text(r->filename);
         request->script_mtime_us = r->finfo.mtime;
     }
+    request->script = wsgi_text(wsgi_route_path_inside(route, wsgi_route_script(r, route)));
 }
 
 static void fill_request(wsgi_httpd_exchange_t *x, const wsgi_route_t *route, wsgi_child_t *child,
@@ -258,7 +276,8 @@ static int serve_by_group(wsgi_httpd_exchange_t *x, int group)
 static int serve(wsgi_httpd_exchange_t *x, const wsgi_route_t *route, wsgi_child_t *child,
                  int64_t body_length)
 {
-    if (body_length == WSGI_BODY_UNKNOWN && route->config.chunked_request == WSGI_FLAG_THIRD) {
+    if (body_length == WSGI_BODY_UNKNOWN && route->config.chunked_request == WSGI_FLAG_THIRD &&
+        apr_table_get(x->r->headers_in, "Transfer-Encoding") != NULL) {
         int status = wsgi_httpd_exchange_collect(x, &body_length);
         if (status != OK) {
             return status;
@@ -284,6 +303,9 @@ int wsgi_handler_serve(request_rec *r)
     }
     wsgi_route_t route;
     status = wsgi_route_find(r, handler, &route);
+    if (status == OK && route.target != NULL) {
+        status = wsgi_group_check(r, route.target, wsgi_route_script(r, &route));
+    }
     if (status != OK) {
         return status;
     }

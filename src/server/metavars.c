@@ -133,6 +133,12 @@ static bool has_content_filter(const request_rec *r)
     return filter != NULL && filter->frec->ftype < AP_FTYPE_PROTOCOL;
 }
 
+/* A path as the application sees it, absent where a chroot hides it. */
+static wsgi_bytes_t inside(const collector_t *it, const char *path)
+{
+    return wsgi_text(path == NULL ? NULL : wsgi_route_path_inside(it->route, path));
+}
+
 static wsgi_bytes_t get_request_method(const collector_t *it)
 {
     int mapping = it->route->config.map_head_to_get;
@@ -199,7 +205,7 @@ static wsgi_bytes_t get_context_prefix(const collector_t *it)
 
 static wsgi_bytes_t get_context_document_root(const collector_t *it)
 {
-    return wsgi_text(ap_context_document_root(it->r));
+    return inside(it, ap_context_document_root(it->r));
 }
 
 /* The name may be the client's (UseCanonicalName Off), hence the escapes that CGI scripts rely on. */
@@ -253,12 +259,12 @@ static wsgi_bytes_t get_auth_type(const collector_t *it)
 
 static wsgi_bytes_t get_document_root(const collector_t *it)
 {
-    return wsgi_text(ap_document_root(it->r));
+    return inside(it, ap_document_root(it->r));
 }
 
 static wsgi_bytes_t get_script_filename(const collector_t *it)
 {
-    return wsgi_text(it->r->filename);
+    return inside(it, it->r->filename);
 }
 
 static wsgi_bytes_t get_mod_wsgi_listener_host(const collector_t *it)

@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -81,16 +82,42 @@ enum wsgi_option_result wsgi_option_take(apr_pool_t *pool, const char **args, ws
     return option->value == NULL ? WSGI_OPTION_BAD : WSGI_OPTION_TAKEN;
 }
 
-int wsgi_option_number(const char *text, int64_t least, int64_t most, int64_t *number)
+static int parse_number(const char *text, int base, int64_t least, int64_t most, int64_t *number)
 {
     char *end;
     errno = 0;
-    long long value = strtoll(text, &end, 10);
+    long long value = strtoll(text, &end, base);
     if (end == text || errno != 0 || value < least || value > most) {
         return WSGI_E_INVALID;
     }
     *number = value;
     return (int)strlen(end);
+}
+
+int wsgi_option_number(const char *text, int64_t least, int64_t most, int64_t *number)
+{
+    return parse_number(text, 10, least, most, number);
+}
+
+int wsgi_option_octal(const char *text, int64_t least, int64_t most, int64_t *number)
+{
+    return isdigit((unsigned char)*text) ? parse_number(text, 8, least, most, number)
+                                         : WSGI_E_INVALID;
+}
+
+#define INTERVAL_LEAST_S 1e-6
+#define INTERVAL_MOST_S  3600.0
+
+int wsgi_option_interval(const char *text, int64_t *us)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(seconds) || seconds < INTERVAL_LEAST_S ||
+        seconds > INTERVAL_MOST_S) {
+        return WSGI_E_INVALID;
+    }
+    *us = (int64_t)(seconds * 1e6 + 0.5);
+    return 0;
 }
 
 int wsgi_option_flag(const char *text)

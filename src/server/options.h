@@ -26,6 +26,13 @@ enum wsgi_option_result wsgi_option_take(apr_pool_t *pool, const char **args,
  * WSGI_E_INVALID where there are no digits, or the number is out of range. */
 int wsgi_option_number(const char *text, int64_t least, int64_t most, int64_t *number);
 
+/* The same in base 8, without a sign. */
+int wsgi_option_octal(const char *text, int64_t least, int64_t most, int64_t *number);
+
+/* Seconds with a fraction, 0.000001 to 3600 and nothing behind them, as microseconds. 0, or
+ * WSGI_E_INVALID. */
+int wsgi_option_interval(const char *text, int64_t *us);
+
 /* On or Off in any case: 1 or 0; WSGI_E_INVALID for anything else. */
 int wsgi_option_flag(const char *text);
 

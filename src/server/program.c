@@ -15,28 +15,46 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "wsgi_runtime.h"
-
 /* --- finding --------------------------------------------------------------------------------- */
 
-int wsgi_program_find(char *path, size_t room, wsgi_result_t *result)
+/* The directory of the module, with its slash; nothing where the module has no path. */
+static int module_folder(char *path, size_t room)
 {
     static const char anchor;
     Dl_info module;
-    int folder_len = 0;
+    const char *slash = NULL;
 
-    if (dladdr(&anchor, &module) != 0 && strrchr(module.dli_fname, '/') != NULL) {
-        folder_len = (int)(strrchr(module.dli_fname, '/') + 1 - module.dli_fname);
+    if (dladdr(&anchor, &module) != 0) {
+        slash = strrchr(module.dli_fname, '/');
     }
-    snprintf(path, room, "%.*swsgi-daemon-%s", folder_len, folder_len > 0 ? module.dli_fname : "",
-             wsgi_runtime_version());
-    if (access(path, R_OK | X_OK) != 0) {
-        return wsgi_fail(result, WSGI_E_IO,
-                         "the program of process groups, %s, cannot be run "
-                         "(%s): `make install-daemon` puts it there",
-                         path, strerror(errno));
+    return snprintf(path, room, "%.*s", slash != NULL ? (int)(slash + 1 - module.dli_fname) : 0,
+                    slash != NULL ? module.dli_fname : "");
+}
+
+static bool is_runnable(const char *path)
+{
+    return access(path, R_OK | X_OK) == 0;
+}
+
+int wsgi_program_find(const char *version, char *path, size_t room, wsgi_result_t *result)
+{
+    char folder[4096];
+    int error;
+
+    module_folder(folder, sizeof(folder));
+    snprintf(path, room, "%swsgi-daemon-%s", folder, version);
+    if (is_runnable(path)) {
+        return WSGI_OK;
     }
-    return WSGI_OK;
+    error = errno;
+    snprintf(path, room, WSGI_LIBEXECDIR "/wsgi-daemon-%s", version);
+    if (is_runnable(path)) {
+        return WSGI_OK;
+    }
+    return wsgi_fail(result, WSGI_E_IO,
+                     "the program of process groups for Python %s can be run neither as "
+                     "%swsgi-daemon-%s (%s) nor as %s (%s)",
+                     version, folder, version, strerror(error), path, strerror(errno));
 }
 
 /* --- what it is given ------------------------------------------------------------------------ */
@@ -188,7 +206,7 @@ static pid_t launch_with_title(launch_t *launch, wsgi_result_t *result)
     char *const arguments[] = {title, room, NULL};
     size_t len = strlen(settings->name) + strlen(settings->display_name);
 
-    snprintf(title, sizeof(title), "wsgi-daemon-%s", wsgi_runtime_version());
+    snprintf(title, sizeof(title), "%s", strrchr(launch->start->path, '/') + 1);
     memset(room, ' ', sizeof(room));
     room[len < sizeof(room) ? len : sizeof(room) - 1] = '\0';
     launch->arguments = arguments;

@@ -8,9 +8,10 @@
 
 #include "wsgi_handover.h"
 
-/* Looks for wsgi-daemon-X.Y beside the module. Its path, cut to `room` and NUL-terminated, is
- * written in any case. WSGI_OK, or WSGI_E_IO with the path and the cure. */
-int wsgi_program_find(char *path, size_t room, wsgi_result_t *result) WSGI_MUST_CHECK;
+/* Looks for wsgi-daemon-VERSION beside the module, then in httpd's directory of modules. Its path,
+ * NUL-terminated; WSGI_OK, or WSGI_E_IO with the places and the cure. */
+int wsgi_program_find(const char *version, char *path, size_t room, wsgi_result_t *result)
+    WSGI_MUST_CHECK;
 
 typedef struct wsgi_program_start {
     int program_fd;   /* opened once per generation, so that an upgrade does not mix versions */

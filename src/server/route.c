@@ -56,15 +56,25 @@ static wsgi_bytes_t lower(apr_pool_t *pool, wsgi_bytes_t text)
     return (wsgi_bytes_t){copy, text.len};
 }
 
+/* Without UseCanonicalName the port in a name is that of the Host field. Those that stand for
+ * themselves, or are left out of names, are not the client's choice. */
+static bool is_own_port(const request_rec *r)
+{
+    unsigned port = ap_get_server_port(r);
+    return port == r->connection->local_addr->port || port == r->server->port ||
+           port == DEFAULT_HTTP_PORT || port == DEFAULT_HTTPS_PORT;
+}
+
 /* Only literals, the server's name and the path of an alias are the administrator's words. */
-static bool is_open(const wsgi_name_t *name, const wsgi_alias_t *alias)
+static bool is_open(const request_rec *r, const wsgi_name_t *name, const wsgi_alias_t *alias)
 {
     switch (name->kind) {
     case WSGI_NAME_LITERAL:
-    case WSGI_NAME_SERVER:
         return false;
+    case WSGI_NAME_SERVER:
+        return !is_own_port(r);
     case WSGI_NAME_RESOURCE:
-        return alias == NULL || alias->path == NULL;
+        return alias == NULL || alias->path == NULL || !is_own_port(r);
     default:
         return true;
     }
@@ -77,7 +87,7 @@ static void find_application_group(request_rec *r, const wsgi_settings_t *settin
 
     const wsgi_name_t *name = route->config.application_group;
     name = name != NULL ? name : &unset;
-    route->is_open_name = is_open(name, alias);
+    route->is_open_name = is_open(r, name, alias);
     route->application_group = expand(r, route, name);
     if (settings->is_case_blind && name->kind == WSGI_NAME_RESOURCE) {
         route->application_group = lower(r->pool, route->application_group);
@@ -164,6 +174,7 @@ static void name_group(request_rec *r, const wsgi_settings_t *settings, wsgi_rou
 
 static int find_group(request_rec *r, const wsgi_settings_t *settings, wsgi_route_t *route)
 {
+    route->target = NULL;
     name_group(r, settings, route);
     if (!is_allowed(route)) {
         return refuse_restricted(r, route);
@@ -174,9 +185,8 @@ static int find_group(request_rec *r, const wsgi_settings_t *settings, wsgi_rout
     if (route->group < 0) {
         return refuse_unknown(r, route);
     }
-    return wsgi_settings_may_use(r->server, &settings->groups[route->group])
-               ? OK
-               : refuse_foreign(r, route);
+    route->target = &settings->groups[route->group];
+    return wsgi_settings_may_use(r->server, route->target) ? OK : refuse_foreign(r, route);
 }
 
 int wsgi_route_find(request_rec *r, const wsgi_handler_script_t *handler, wsgi_route_t *route)

@@ -16,7 +16,8 @@ typedef struct wsgi_route {
     const char *handler_script; /* NULL: the mapped file itself is the script */
     bool is_open_name;          /* a client can have chosen the application group */
     wsgi_bytes_t script_name, path_info;
-    int group; /* index into the settings' groups, or WSGI_GROUP_EMBEDDED */
+    int group;                  /* index into the settings' groups, or WSGI_GROUP_EMBEDDED */
+    const wsgi_group_t *target; /* that group; NULL: embedded */
     wsgi_bytes_t process_group, application_group, callable; /* NUL-terminated */
 } wsgi_route_t;
 
@@ -26,5 +27,17 @@ const wsgi_alias_t *wsgi_mapping_alias(const request_rec *r);
 /* handler: of the request's handler name, or NULL. OK, or an HTTP status with the reason logged: the
  * group does not exist, or is not for this place. */
 int wsgi_route_find(request_rec *r, const wsgi_handler_script_t *handler, wsgi_route_t *route);
+
+/* The file that is loaded, as httpd sees it. */
+static inline const char *wsgi_route_script(const request_rec *r, const wsgi_route_t *route)
+{
+    return route->handler_script != NULL ? route->handler_script : r->filename;
+}
+
+/* The path as the application sees it, or NULL: its group's chroot hides it. */
+static inline const char *wsgi_route_path_inside(const wsgi_route_t *route, const char *path)
+{
+    return route->target == NULL ? path : wsgi_settings_path_inside(route->target, path);
+}
 
 #endif

@@ -4,6 +4,9 @@
 #include "settings.h"
 
 #include "group_user.h"
+#include "program.h"
+#include "python_choice.h"
+#include "reach.h"
 #include "wsgi_runtime.h"
 
 typedef struct resolver {
@@ -12,6 +15,7 @@ typedef struct resolver {
     wsgi_server_config_t *main;
     wsgi_settings_t *settings;
     apr_array_header_t *imports; /* wsgi_import_t *: into httpd's children */
+    const char *program;         /* of the module's own Python; NULL: nobody has asked */
     bool has_faults;
 } resolver_t;
 
@@ -57,7 +61,7 @@ int wsgi_settings_find_group(const wsgi_settings_t *settings, wsgi_bytes_t name)
  * httpd's children alone. */
 static void inherit_python(wsgi_group_settings_t *group, const wsgi_group_settings_t *python)
 {
-    if (*group->python_home == '\0') {
+    if (*group->python_home == '\0' && *group->python_executable == '\0') {
         group->python_home = python->python_home;
     }
     if (group->switch_interval_us == 0) {
@@ -73,6 +77,20 @@ static void inherit_python(wsgi_group_settings_t *group, const wsgi_group_settin
     group->abandon_interpreters = python->abandon_interpreters;
     group->per_interpreter_gil = python->per_interpreter_gil;
     group->free_threading = python->free_threading;
+    group->is_case_blind = python->is_case_blind;
+}
+
+/* Its paths mean something else without it, so this is more than a notice. */
+static void check_chroot(const resolver_t *it, wsgi_group_draft_t *draft)
+{
+    wsgi_group_settings_t *settings = &draft->group.settings;
+    if (*settings->chroot != '\0' && settings->uid < 0) {
+        complain(it, APLOG_WARNING, draft->place,
+                 WSGI_ID(1513) "WSGIDaemonProcess '%s': chroot=%s has no effect, since httpd was "
+                               "not started as root",
+                 settings->name, settings->chroot);
+        settings->chroot = "";
+    }
 }
 
 static void complete_group(const resolver_t *it, wsgi_group_draft_t *draft)
@@ -86,7 +104,49 @@ static void complete_group(const resolver_t *it, wsgi_group_draft_t *draft)
                                AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER;
     int level = ap_get_server_module_loglevel(server, APLOG_MODULE_INDEX);
     settings->log_level = level > WSGI_LOG_TRACE5 ? WSGI_LOG_TRACE5 : level;
-    draft->group.socket_timeout_us = server->timeout;
+    if (settings->socket_timeout_s == 0) {
+        settings->socket_timeout_s = apr_time_sec(server->timeout);
+    }
+    if (settings->connect_timeout_s == 0) {
+        settings->connect_timeout_s = apr_time_sec(server->timeout);
+    }
+}
+
+/* All groups of the module's own Python have the same program: what is wrong with it is said once. */
+static void find_own_program(resolver_t *it, wsgi_group_t *group)
+{
+    char path[PATH_MAX];
+    wsgi_result_t result = {0};
+    if (it->program == NULL &&
+        wsgi_program_find(wsgi_runtime_version(), path, sizeof path, &result) < 0) {
+        FAULT(it, ((wsgi_place_t){NULL, 0}), WSGI_ID(1504),
+              "%s: `make install-daemon` puts it there", result.detail);
+    }
+    it->program = it->program != NULL ? it->program : apr_pstrdup(it->pconf, path);
+    group->program = it->program;
+}
+
+static void choose_python(resolver_t *it, wsgi_group_draft_t *draft)
+{
+    wsgi_group_t *group = &draft->group;
+    wsgi_python_choice_t *choice = apr_palloc(it->pconf, sizeof *choice);
+    char path[PATH_MAX];
+    wsgi_result_t result = {0};
+    if (wsgi_python_choose(draft->python, choice, &result) < 0) {
+        FAULT(it, draft->place, WSGI_ID(1517), "WSGIDaemonProcess '%s': %s", group->settings.name,
+              result.detail);
+        return;
+    }
+    if (wsgi_program_find(choice->version, path, sizeof path, &result) < 0) {
+        FAULT(it, draft->place, WSGI_ID(1518),
+              "WSGIDaemonProcess '%s': %s: `./configure --with-python=%s && make install-daemon` "
+              "builds and installs it",
+              group->settings.name, result.detail, choice->executable);
+        return;
+    }
+    group->program = apr_pstrdup(it->pconf, path);
+    group->settings.python_home = choice->home;
+    group->settings.python_executable = choice->executable;
 }
 
 static void resolve_group(resolver_t *it, wsgi_group_draft_t *draft)
@@ -101,6 +161,13 @@ static void resolve_group(resolver_t *it, wsgi_group_draft_t *draft)
     if (wsgi_group_user_resolve(draft, it->pconf, &result) < 0) {
         FAULT(it, draft->place, WSGI_ID(1503), "WSGIDaemonProcess '%s': %s", name, result.detail);
     }
+    if (draft->python != NULL) {
+        choose_python(it, draft);
+    }
+    else {
+        find_own_program(it, &draft->group);
+    }
+    check_chroot(it, draft);
     complete_group(it, draft);
     wsgi_group_t *group = &it->settings->groups[it->settings->group_count++];
     *group = draft->group;
@@ -121,14 +188,6 @@ static void resolve_groups(resolver_t *it)
         for (int i = 0; config != NULL && i < config->group_drafts->nelts; i++) {
             resolve_group(it, APR_ARRAY_IDX(config->group_drafts, i, wsgi_group_draft_t *));
         }
-    }
-}
-
-static void check_program(resolver_t *it)
-{
-    wsgi_result_t result = {0};
-    if (it->settings->group_count > 0 && wsgi_groups_check_program(&result) < 0) {
-        FAULT(it, ((wsgi_place_t){NULL, 0}), WSGI_ID(1504), "%s", result.detail);
     }
 }
 
@@ -180,16 +239,38 @@ bool wsgi_settings_may_use(const server_rec *server, const wsgi_group_t *group)
             strcmp(owner->server_hostname, server->server_hostname) == 0);
 }
 
-/* Two lines for each: application group, script. A script that two places name is loaded once. */
-static void import_into_group(const resolver_t *it, wsgi_group_settings_t *group,
-                              const wsgi_import_t *import)
+const char *wsgi_settings_path_inside(const wsgi_group_t *group, const char *path)
 {
-    const char *entry = apr_pstrcat(it->pconf, import->application_group->text.data, "\n",
-                                    import->script, "\n", NULL);
-    const char *found = strstr(group->import_scripts, entry);
-    if (found == NULL || (found != group->import_scripts && found[-1] != '\n')) {
-        group->import_scripts = apr_pstrcat(it->pconf, group->import_scripts, entry, NULL);
+    const char *root = group->settings.chroot;
+    size_t len = strlen(root);
+    while (len > 0 && root[len - 1] == '/') {
+        len--;
     }
+    return strncmp(path, root, len) == 0 && (len == 0 || path[len] == '/') ? path + len : NULL;
+}
+
+/* Two lines for each: application group, script. A script that two places name is loaded once. */
+static void import_into_group(resolver_t *it, wsgi_group_t *group, const wsgi_import_t *import)
+{
+    const char *script = wsgi_settings_path_inside(group, import->script);
+    if (script == NULL) {
+        FAULT(it, import->place, WSGI_ID(1514),
+              "'%s' cannot be loaded into the process group '%s': it lies outside chroot=%s",
+              import->script, group->settings.name, group->settings.chroot);
+        return;
+    }
+    const char **scripts = &group->settings.import_scripts;
+    const char *entry =
+        apr_pstrcat(it->pconf, import->application_group->text.data, "\n", script, "\n", NULL);
+    const char *found = strstr(*scripts, entry);
+    if (found == NULL || (found != *scripts && found[-1] != '\n')) {
+        *scripts = apr_pstrcat(it->pconf, *scripts, entry, NULL);
+    }
+}
+
+static bool is_service(const wsgi_group_t *group)
+{
+    return group->settings.threads == 0;
 }
 
 static void resolve_import(resolver_t *it, const server_rec *server, wsgi_import_t *import)
@@ -204,17 +285,27 @@ static void resolve_import(resolver_t *it, const server_rec *server, wsgi_import
               "cannot be loaded into it: define it here, or outside all virtual hosts",
               import->process_group->name.text.data, import->script);
     }
+    else if (index >= 0 && is_service(&it->settings->groups[index]) &&
+             import->application_group->text.len > 0) {
+        complain(it, APLOG_WARNING, import->place,
+                 WSGI_ID(1516) "'%s' is not run: threads=0 of the process group '%s' runs scripts "
+                               "of application-group=%%{GLOBAL} only",
+                 import->script, import->process_group->name.text.data);
+    }
     else if (index >= 0) {
-        import_into_group(it, &it->settings->groups[index].settings, import);
+        import_into_group(it, &it->settings->groups[index], import);
     }
 }
 
-/* An alias whose groups are known, and whose target is one file, is loaded ahead of requests. */
-static bool is_preloaded(const wsgi_alias_t *alias)
+/* An alias whose groups are known, and whose target is one file, is loaded ahead of requests. What
+ * a service group runs is said by WSGIImportScript alone. */
+static bool is_preloaded(const resolver_t *it, const wsgi_alias_t *alias)
 {
     const wsgi_dir_config_t *options = &alias->options;
     size_t len = strlen(alias->target);
-    return options->process_group != NULL && options->application_group != NULL &&
+    int group = options->process_group == NULL ? -1 : options->process_group->group;
+    return (group < 0 || !is_service(&it->settings->groups[group])) &&
+           options->process_group != NULL && options->application_group != NULL &&
            options->process_group->name.kind == WSGI_NAME_LITERAL &&
            options->application_group->kind == WSGI_NAME_LITERAL && alias->target[len - 1] != '/' &&
            (alias->regex == NULL || strchr(alias->target, '$') == NULL);
@@ -228,7 +319,7 @@ static void resolve_imports(resolver_t *it, const server_rec *server,
     }
     for (int i = 0; i < config->aliases->nelts; i++) {
         const wsgi_alias_t *alias = APR_ARRAY_IDX(config->aliases, i, wsgi_alias_t *);
-        if (is_preloaded(alias)) {
+        if (is_preloaded(it, alias)) {
             wsgi_import_t *import = apr_palloc(it->pconf, sizeof *import);
             *import = (wsgi_import_t){alias->target, alias->options.process_group,
                                       alias->options.application_group, alias->place};
@@ -237,73 +328,21 @@ static void resolve_imports(resolver_t *it, const server_rec *server,
     }
 }
 
-/* ---- Python in httpd's children ---- */
-
-/* Can a request get a handler of ours other than by an alias? Any directive may name it (SetHandler,
- * AddHandler, a rewrite rule's [H=]), and so can an .htaccess that may say such things. */
-static bool may_set_handler(const ap_directive_t *node)
+static void check_services(const resolver_t *it)
 {
-    for (; node != NULL; node = node->next) {
-        const char *args = node->args == NULL ? "" : node->args;
-        if (strstr(args, "wsgi-script") != NULL || strstr(args, "x-httpd-wsgi") != NULL ||
-            (strncasecmp(node->directive, "AllowOverride", 13) == 0 &&
-             strcasecmp(args, "None") != 0) ||
-            (strcasecmp(node->directive, "WSGIHandlerScript") == 0 &&
-             strstr(args, "process-group=") == NULL) ||
-            may_set_handler(node->first_child)) {
-            return true;
+    for (unsigned i = 0; i < it->settings->group_count; i++) {
+        const wsgi_group_t *group = &it->settings->groups[i];
+        if (is_service(group) && *group->settings.import_scripts == '\0') {
+            complain(it, APLOG_WARNING, (wsgi_place_t){NULL, 0},
+                     WSGI_ID(1515) "process group '%s' has nothing to do: threads=0 serves no "
+                                   "requests, and no WSGIImportScript names it with "
+                                   "application-group=%%{GLOBAL}",
+                     group->settings.name);
         }
     }
-    return false;
 }
 
-static bool has_open_alias(const wsgi_server_config_t *config)
-{
-    for (int i = 0; i < config->aliases->nelts; i++) {
-        if (APR_ARRAY_IDX(config->aliases, i, wsgi_alias_t *)->options.process_group == NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Does this server delegate whatever says nothing itself? */
-static bool delegates_by_default(const server_rec *server)
-{
-    const wsgi_dir_config_t *dir = ap_get_module_config(server->lookup_defaults, &wsgi_module);
-    return dir != NULL && dir->process_group != NULL && dir->process_group->group >= 0;
-}
-
-static bool refers_to_embedded(const wsgi_server_config_t *config)
-{
-    for (int i = 0; i < config->group_refs->nelts; i++) {
-        if (APR_ARRAY_IDX(config->group_refs, i, wsgi_group_ref_t *)->group < 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* False only where no request can lead to Python here: then children save its memory. Sections are
- * not walked, so an alias that only a <Directory> delegates counts as embedded. */
-static bool needs_python(const resolver_t *it)
-{
-    if (it->imports->nelts > 0) {
-        return true;
-    }
-    if (it->settings->restrict_embedded) {
-        return false;
-    }
-    bool may_set = may_set_handler(ap_conftree);
-    for (const server_rec *s = it->main_server; s != NULL; s = s->next) {
-        const wsgi_server_config_t *config = wsgi_server_config(s);
-        bool is_reached = may_set || has_open_alias(config) || has_open_alias(it->main);
-        if (refers_to_embedded(config) || (is_reached && !delegates_by_default(s))) {
-            return true;
-        }
-    }
-    return false;
-}
+/* ---- homes of Python ---- */
 
 /* A warning, not a fault: the group's user may see what we do not, and other sites can be served. */
 static void check_home(const resolver_t *it, const char *home, const char *what)
@@ -322,8 +361,11 @@ static void check_homes(const resolver_t *it)
     }
     for (unsigned i = 0; i < it->settings->group_count; i++) {
         const wsgi_group_settings_t *group = &it->settings->groups[i].settings;
-        check_home(it, group->python_home,
-                   apr_psprintf(it->pconf, "process group '%s'", group->name));
+        /* Links in a chroot lead elsewhere from here, and python= has been looked at. */
+        if (*group->chroot == '\0' && *group->python_executable == '\0') {
+            check_home(it, group->python_home,
+                       apr_psprintf(it->pconf, "process group '%s'", group->name));
+        }
     }
 }
 
@@ -345,9 +387,8 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
     it.settings->python = &main->python;
     it.settings->imports = it.imports;
     it.settings->restrict_embedded = main->restrict_embedded != 0;
-    it.settings->is_case_blind = main->is_case_blind != 0;
+    it.settings->is_case_blind = main->python.is_case_blind != 0;
     resolve_groups(&it);
-    check_program(&it);
     for (server_rec *s = main_server; s != NULL; s = s->next) {
         wsgi_server_config_t *config = own_config(&it, s);
         if (config != NULL) {
@@ -355,7 +396,10 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
             resolve_imports(&it, s, config);
         }
     }
-    it.settings->needs_python = needs_python(&it);
+    check_services(&it);
+    it.settings->needs_python =
+        it.imports->nelts > 0 || wsgi_reach_embedded(it.settings, main_server);
+    wsgi_reach_place(it.settings, main_server, pconf);
     check_homes(&it);
     main->settings = it.has_faults ? NULL : it.settings;
     return main->settings;

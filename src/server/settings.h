@@ -81,7 +81,11 @@ typedef struct wsgi_import {
 /* A WSGIDaemonProcess as written; `group` is completed when the settings are resolved. */
 typedef struct wsgi_group_draft {
     wsgi_group_t group;
-    const char *user, *user_group; /* NULL: httpd's */
+    const char *user, *user_group;                                 /* NULL: httpd's */
+    const char *supplementary_groups, *script_user, *script_group; /* NULL: not given */
+    const char *python;       /* NULL: the Python that the module was built for */
+    const char *ignored_text; /* of options without effect */
+    int64_t ignored;
     wsgi_place_t place;
 } wsgi_group_draft_t;
 
@@ -106,7 +110,7 @@ typedef struct wsgi_server_config {
     apr_array_header_t *group_refs;   /* wsgi_group_ref_t * */
     apr_array_header_t *imports;      /* wsgi_import_t * */
     wsgi_group_settings_t python;     /* of httpd's children, and of groups that say nothing */
-    int64_t restrict_embedded, is_case_blind;
+    int64_t restrict_embedded;
 
     const wsgi_alias_map_t *alias_map; /* resolved: of `aliases` that have a path */
     bool has_regex_aliases;            /* resolved */
@@ -131,11 +135,13 @@ static inline const wsgi_dir_config_t *wsgi_dir_config(const request_rec *r)
 
 /* A group's settings where nobody has said anything. `processes` is 0 then: that is what
  * wsgi.multiprocess asks. */
-#define WSGI_CONNECT_TIMEOUT_S 15
 extern const wsgi_group_settings_t wsgi_group_unset;
 
 /* May requests of this server go to the group? */
 bool wsgi_settings_may_use(const server_rec *server, const wsgi_group_t *group);
+
+/* The path as the group's processes see it: without the prefix of chroot=. NULL: they cannot. */
+const char *wsgi_settings_path_inside(const wsgi_group_t *group, const char *path);
 
 /* The group of that name, or -1. */
 int wsgi_settings_find_group(const wsgi_settings_t *settings, wsgi_bytes_t name);

@@ -1,12 +1,14 @@
 /* tests/fuzz/fuzz_proxy.c — all that a worker may send, as the proxy reads it: whatever it is, the
  * client gets one end, within the rules of the exchange. The first byte of an input sets the scene,
- * the rest comes from the worker.
+ * the rest comes from the worker; what it says behind its first answer meets the next request, on
+ * the kept connection if it is one.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 #include "proxy/proxy_private.h"
 #include "wsgi_field.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -18,12 +20,12 @@ enum scene {
     SCENE_SILENT = 1 << 2,  /* and never sends the rest of it */
     SCENE_HELLO = 1 << 3,   /* the worker begins as it should */
     SCENE_FILE = 1 << 4,    /* a file comes along with each part */
-    SCENE_PARTS = 1 << 5,   /* a few bytes at a time */
+    SCENE_PARTS = 1 << 5,   /* a few bytes at a time, small frames alone */
     SCENE_SLOW = 1 << 6,    /* the client reads now and then */
     SCENE_NO_BODY = 1 << 7, /* the method is HEAD */
 };
 
-enum { PROCESSES = 1, PART = 13, BODY = 200000, ROUNDS_MOST = 100000 };
+enum { PROCESSES = 1, PART = 13, SMALL = 40, BODY = 200000, ROUNDS_MOST = 100000 };
 
 typedef struct client {
     wsgi_exchange_t ex; /* first: the verbs cast back */
@@ -37,6 +39,7 @@ typedef struct stage {
     client_t client;
     wsgi_link_t *link;
     int rendezvous[2], file;
+    int worker; /* the end of a connection on which a request has been answered, or -1 */
     wsgi_proxy_t *p;
     int64_t now_us;
     bool is_running;
@@ -205,7 +208,8 @@ static int take_scout(stage_t *s)
     return fd;
 }
 
-static size_t send_part(stage_t *s, int fd, wsgi_bytes_t part)
+/* -1: nobody listens any more. */
+static ssize_t send_part(stage_t *s, int fd, wsgi_bytes_t part)
 {
     union {
         struct cmsghdr header;
@@ -222,7 +226,7 @@ static size_t send_part(stage_t *s, int fd, wsgi_bytes_t part)
         message.msg_controllen = sizeof(control);
     }
     const ssize_t count = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    return count > 0 ? (size_t)count : 0;
+    return count < 0 && errno == EAGAIN ? 0 : count;
 }
 
 static void say_hello(stage_t *s, int fd)
@@ -234,25 +238,63 @@ static void say_hello(stage_t *s, int fd)
     settle(s);
 }
 
-/* Says as much as is listened to, and hangs up; the rest is for the next worker. */
+/* Of what is to be said, what goes in one segment. */
+static size_t segment(const stage_t *s, wsgi_bytes_t words)
+{
+    wsgi_frame_t frame;
+
+    if ((s->client.scene & SCENE_PARTS) == 0) {
+        return words.len;
+    }
+    const ssize_t size = wsgi_wire_take(words, UINT32_MAX, &frame, NULL);
+    const size_t most = size > 0 && size <= SMALL ? (size_t)size : PART;
+    return words.len < most ? words.len : most;
+}
+
+/* Says as much as is listened to, and hangs up unless the request has ended; the rest is for the
+ * next worker, or the next request. */
 static void speak(stage_t *s, int fd, wsgi_bytes_t *words)
 {
     const unsigned tries = s->p->try_count;
     char heard[4096];
 
+    while (words->len > 0 && s->is_running && s->p->try_count == tries) {
+        const ssize_t count = send_part(s, fd, (wsgi_bytes_t){words->data, segment(s, *words)});
+
+        if (count < 0) {
+            break;
+        }
+        *words = (wsgi_bytes_t){words->data + count, words->len - (size_t)count};
+        settle(s);
+        while (recv(fd, heard, sizeof(heard), MSG_DONTWAIT) == sizeof(heard)) {
+        }
+    }
+    if (s->is_running) {
+        wsgi_fd_close(&fd);
+    }
+    s->worker = fd;
+}
+
+static void meet(stage_t *s, int fd, wsgi_bytes_t *words)
+{
     if ((s->client.scene & SCENE_HELLO) != 0) {
         say_hello(s, fd);
     }
-    while (words->len > 0 && s->is_running && s->p->try_count == tries) {
-        const size_t most = (s->client.scene & SCENE_PARTS) != 0 ? PART : SIZE_MAX;
-        const size_t len = words->len < most ? words->len : most;
-        const size_t count = send_part(s, fd, (wsgi_bytes_t){words->data, len});
+    speak(s, fd, words);
+}
 
-        *words = (wsgi_bytes_t){words->data + count, words->len - count};
-        settle(s);
-        (void)recv(fd, heard, sizeof(heard), MSG_DONTWAIT);
+/* The first thing that happens where the connection has been kept. */
+static void speak_again(stage_t *s, wsgi_bytes_t *words)
+{
+    int fd = s->worker;
+
+    s->worker = -1;
+    if (s->is_running && s->p->state == WSGI_PROXY_REUSE) {
+        speak(s, fd, words);
     }
-    wsgi_fd_close(&fd);
+    else {
+        wsgi_fd_close(&fd);
+    }
 }
 
 static void open_stage(stage_t *s)
@@ -267,20 +309,22 @@ static void open_stage(stage_t *s)
         .connect_timeout_us = 1000000,
         .socket_timeout_us = 1000000,
     });
+    s->worker = -1;
     s->p = wsgi_proxy_new();
     CLAIM(s->link != NULL && s->p != NULL);
 }
 
-static void play(stage_t *s, wsgi_bytes_t words)
+static void play(stage_t *s, wsgi_bytes_t *words)
 {
     wsgi_result_t result;
     int fd;
 
     wsgi_proxy_start(s->p, s->link, &s->client.ex, &result, s->now_us);
     s->is_running = wsgi_proxy_step(s->p, s->now_us);
+    speak_again(s, words);
     while (s->is_running) {
         if ((fd = take_scout(s)) >= 0) {
-            speak(s, fd, &words);
+            meet(s, fd, words);
         }
         if (s->is_running) {
             step(s);
@@ -302,8 +346,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (stage.p == NULL) {
         open_stage(&stage);
     }
-    stage.rounds = stage.tries = 0;
-    welcome(&stage.client, size > 0 ? data[0] : 0);
-    play(&stage, size > 0 ? input(data + 1, size - 1) : WSGI_LITERAL(""));
+    wsgi_bytes_t words = size > 0 ? input(data + 1, size - 1) : WSGI_LITERAL("");
+    for (unsigned i = 0; i < 2; i++) {
+        stage.rounds = stage.tries = 0;
+        welcome(&stage.client, size > 0 ? data[0] : 0);
+        play(&stage, &words);
+    }
+    stage.now_us += WSGI_LINK_IDLE_US; /* what is kept is for this input only */
+    wsgi_fd_close(&stage.worker);
     return 0;
 }

@@ -32,7 +32,7 @@ static void check_request(const wsgi_request_t *request)
 static void check_same(const wsgi_request_t *a, const wsgi_request_t *b)
 {
     CLAIM(a->id == b->id && a->flags == b->flags && a->body_length == b->body_length);
-    CLAIM(a->script_mtime_us == b->script_mtime_us);
+    CLAIM(a->script_mtime_us == b->script_mtime_us && a->firm_until_us == b->firm_until_us);
     CLAIM(a->request_start_us == b->request_start_us && a->queue_start_us == b->queue_start_us);
     CLAIM(is_same(a->script, b->script) && is_same(a->process_group, b->process_group));
     CLAIM(is_same(a->application_group, b->application_group));

@@ -134,8 +134,25 @@ static void save_scene(const char *dir, const char *name, char scene)
     save(dir, "proxy", name, &out, 0);
 }
 
+/* Two requests on one connection, and what comes instead of a third answer. */
+static void save_kept(const char *dir)
+{
+    const wsgi_head_t head = {.status = 204};
+    const char scene = 0x28;
+    wsgi_buffer_t out = {0};
+
+    must(wsgi_buffer_append(&out, &scene, 1));
+    for (unsigned i = 0; i < 2; i++) {
+        must(wsgi_wire_put_head(&out, &head));
+        must(wsgi_wire_put(&out, WSGI_FRAME_END, 0, WSGI_LITERAL("")));
+    }
+    must(wsgi_wire_put(&out, WSGI_FRAME_GOAWAY, 0, WSGI_LITERAL("")));
+    save(dir, "proxy", "kept", &out, 0);
+}
+
 static void save_scenes(const char *dir)
 {
+    save_kept(dir);
     save_scene(dir, "file", 0x18);
     save_scene(dir, "body", 0x19);
     save_scene(dir, "slow", 0x7b);

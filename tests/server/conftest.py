@@ -80,6 +80,15 @@ def oracle(servers):
             server.check()
 
 
+def pytest_itemcollected(item):
+    """The ids that a test carries, and its mode, for tools/check-compat to find in the report."""
+    ids = {name for mark in item.iter_markers("compat") for name in mark.args}
+    item.user_properties += [("compat", name) for name in sorted(ids)]
+    mode = item.callspec.params.get("mode") if hasattr(item, "callspec") else None
+    if ids and mode:
+        item.user_properties.append(("mode", mode))
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """A failed test shows the error logs of its servers."""

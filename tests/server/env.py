@@ -1,13 +1,14 @@
 """A private httpd with the module under test: its directory, configuration, life and end.
 
 Settings come from the environment, see tests/README.md: WSGI_MODULE, MPM, MODE, WSGI_SANITIZED,
-WSGI_LIBASAN, WSGI_PEER, KEEP.
+WSGI_LIBASAN, WSGI_DEBUG_PYTHON, WSGI_PEER, KEEP.
 
 SPDX-License-Identifier: Apache-2.0
 """
 
 import os
 import pwd
+import resource
 import shutil
 import signal
 import socket
@@ -32,6 +33,7 @@ MODULE = Path(os.environ.get("WSGI_MODULE", ROOT / "build" / "mod_wsgi.so"))
 MPM = os.environ.get("MPM", "event")
 IS_PEER = os.environ.get("WSGI_PEER") == "1"
 IS_SANITIZED = os.environ.get("WSGI_SANITIZED") == "1"
+IS_DEBUG_PYTHON = os.environ.get("WSGI_DEBUG_PYTHON") == "1"
 IS_ROOT = os.geteuid() == 0
 USER = "www-data" if IS_ROOT else pwd.getpwuid(os.geteuid()).pw_name
 
@@ -165,13 +167,16 @@ class Server:
     ${apps}, ${scripts} and ${port} can be used."""
 
     def __init__(self, run, name, mode, *, daemon="threads=4", config="", modules=(),
-                 single_child=False, timeout_s=20, environment=()):
+                 single_child=False, timeout_s=20, environment=(), limits=(),
+                 run_as=None, own_module=False):
         self.run = run
         self.mode = mode
         self.directory = run.next_directory(f"{name}-{mode}")
         self.daemon, self.config, self.modules = daemon, config, modules
         self.single_child, self.timeout_s = single_child, timeout_s
         self.extra_environment = dict(environment)
+        self.run_as = run_as  # user and group id of httpd's parent; None: ours
+        self.limits = dict(limits)  # resource.RLIMIT_…: value, of httpd's parent
         self.port = run.ports.reserve()
         self.process = None
         self.known = set()  # every process of the family that was ever seen
@@ -180,6 +185,9 @@ class Server:
             self.log.allow_anything()
         if MPM == "prefork" and single_child:
             self.tolerate("AH00161")  # MaxRequestWorkers is reached
+        self.module = run.module
+        if own_module:  # a copy of its own, with wsgi-daemon-X.Y beside it, that a test may change
+            self.module = self.directory / "module" / run.module.name
         self._make_directory()
 
     # ---- files
@@ -191,6 +199,8 @@ class Server:
             path.mkdir(parents=True)
             path.chmod(mode)
         self._copy_readable(APPS, self.directory / "apps")
+        if self.module != self.run.module:
+            shutil.copytree(self.run.module.parent, self.module.parent)
         self.write_configuration()
 
     @staticmethod
@@ -238,7 +248,7 @@ class Server:
         children = 1 if self.single_child else 2
         workers = (children if self.single_child else 16) if is_prefork else 32 * children
         return CONFIGURATION.format(
-            root=self.directory, port=self.port, mpm=MPM, module=self.run.module,
+            root=self.directory, port=self.port, mpm=MPM, module=self.module,
             modules=HTTPD_MODULES, timeout_s=self.timeout_s,
             identity=f"User {USER}\nGroup {USER}\n" if IS_ROOT else "",
             extra_modules="".join(
@@ -293,7 +303,7 @@ class Server:
             self.process = subprocess.Popen(
                 self.command("-DFOREGROUND"), env=self.environment(), stdin=subprocess.DEVNULL,
                 stdout=file, stderr=file, cwd="/", start_new_session=True,
-                preexec_fn=processes.end_with_parent)
+                preexec_fn=self._before_exec)
         try:
             wait_until(lambda: self.process.poll() is not None
                        or (self.is_listening() and self.httpd_children()),
@@ -309,6 +319,16 @@ class Server:
         if "Address already in use" in text:
             return False
         raise StartFailed(f"httpd did not start:\n{text}\n{self.log.text()}")
+
+    def _before_exec(self):
+        processes.end_with_parent()
+        for which, value in self.limits.items():
+            resource.setrlimit(which, (value, value))
+        if self.run_as is not None:
+            os.setgroups([])
+            os.setgid(self.run_as)
+            os.setuid(self.run_as)
+            processes.end_with_parent()
 
     def is_listening(self):
         try:
@@ -419,7 +439,6 @@ class Server:
         try:
             self.check()
             if self.process.poll() is None:
-                self._let_connections_end()
                 self.stop()
                 self.check()
         finally:
@@ -434,6 +453,7 @@ class Server:
 
     def stop(self):
         """SIGTERM, and nothing may be left when the parent has gone."""
+        self._let_connections_end()
         self.signal(signal.SIGTERM)
         status = self.process.wait(timeout=20 * PATIENCE)
         if status == -signal.SIGTERM:

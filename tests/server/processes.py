@@ -150,3 +150,20 @@ def has_connections(port):
         if int(local.split(":")[1], 16) == port and state != "0A" and inode != "0":
             return True
     return False
+
+
+def umask(pid):
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^Umask:\s+(\d+)$", text, re.M).group(1), 8)
+
+
+def groups(pid):
+    """Supplementary groups."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return {int(gid) for gid in re.search(r"^Groups:[ \t]*(.*)$", text, re.M).group(1).split()}
+
+
+def gids(pid):
+    """Real, effective, saved and file-system group id."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return tuple(map(int, re.search(r"^Gid:\s+(.*)$", text, re.M).group(1).split()))

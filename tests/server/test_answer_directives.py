@@ -1,8 +1,11 @@
 """Directives that shape requests and answers: HEAD, ErrorDocument, sendfile, the native record."""
 
 import http.client
+import subprocess
 
+import env
 import pytest
+from processes import wait_until
 
 METHOD = '''
 def application(environ, start_response):
@@ -86,6 +89,7 @@ def server(launch, mode):
     return server
 
 
+@pytest.mark.compat("DIR-mapheadtoget", "HEAD-auto", "HEAD-on-off", "HEAD-no-body")
 @pytest.mark.parametrize("path, headers, seen", [
     ("/auto", {}, "HEAD"),
     ("/on", {}, "GET"),
@@ -104,6 +108,7 @@ def test_other_methods_stay(server, path, method):
     assert server.request(method, path).header("X-Method") == method
 
 
+@pytest.mark.compat("RESP-own-error")
 def test_error_bodies_are_the_applications_own(server):
     reply = server.get("/plain-error?404")
     assert (reply.status, reply.reason) == (404, "As The Application Says")
@@ -111,6 +116,7 @@ def test_error_bodies_are_the_applications_own(server):
     assert reply.header("X-Own") == "yes"
 
 
+@pytest.mark.compat("DIR-erroroverride", "DIR-erroroverride-fields", "RESP-www-authenticate")
 @pytest.mark.parametrize("status, document", [(404, b"the document of httpd"),
                                               (401, b"the challenge of httpd"),
                                               (503, b"Service Unavailable")])
@@ -132,6 +138,7 @@ def test_error_override_leaves_other_answers_alone(server):
     assert (reply.status, reply.header("X-Own")) == (302, "yes")
 
 
+@pytest.mark.compat("DIR-passapacherequest", "ENV-request-rec")
 def test_native_request(server, mode):
     expected = b"PyCapsule True" if mode == "embedded" else b"NoneType False"
     assert server.get("/native").body == expected
@@ -157,3 +164,27 @@ def test_ranges_of_files(server, path):
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (206, (bytes(range(256)) * 2)[100:200])
     connection.close()
+
+
+def calls_during(server, path):
+    """System calls of httpd's children that send a file, while they answer one request."""
+    record = server.directory / "strace"
+    pids = [word for pid in server.httpd_children() for word in ("-p", str(pid))]
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=sendfile,mmap", "-o", record,
+                               *pids], stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: tracer.poll() is not None or all(
+            "TracerPid:\t0" not in open(f"/proc/{pid}/status").read()
+            for pid in server.httpd_children()), "strace watches", 10 * env.PATIENCE)
+        assert server.get(path).status == 200
+    finally:
+        tracer.terminate()
+        tracer.wait()
+    return record.read_text().count("sendfile(")
+
+
+@pytest.mark.compat("DIR-enablesendfile", "FILE-sendfile")
+@pytest.mark.skipif(env.IS_SANITIZED, reason="a sanitized process cannot be traced at its end")
+def test_the_kernel_sends_files_where_it_may(server):
+    assert calls_during(server, "/file-sendfile") > 0
+    assert calls_during(server, "/file") == 0

@@ -40,6 +40,8 @@ def ask(server, path):
     return name, int(count)
 
 
+@pytest.mark.compat("NAME-resource", "DIR-applicationgroup", "INTERP-apart", "INTERP-lives",
+                    "MOD-groups")
 def test_default_isolates_scripts(server):
     origin = f"localhost:{server.port}"
     assert ask(server, "/scripts/one.py") == (f"{origin}|/scripts/one.py", 1)
@@ -48,20 +50,24 @@ def test_default_isolates_scripts(server):
     assert ask(server, "/scripts/one.py/path/info") == (f"{origin}|/scripts/one.py", 3)
 
 
+@pytest.mark.compat("NAME-global", "MOD-groups")
 def test_main_interpreter_is_shared(server):
     assert ask(server, "/main-one") == ("", 1)
     assert ask(server, "/main-two") == ("", 2)
 
 
+@pytest.mark.compat("DIR-applicationgroup", "INTERP-lives")
 def test_named_interpreter_is_shared(server):
     assert ask(server, "/named-one") == ("shared", 1)
     assert ask(server, "/named-two") == ("shared", 2)
 
 
+@pytest.mark.compat("NAME-server")
 def test_server(server):
     assert ask(server, "/server-one") == (f"localhost:{server.port}", 1)
 
 
+@pytest.mark.compat("INTERP-legacy")
 def test_extension_modules_work_in_sub_interpreters(server):
     url = server.script("extensions.py", '''
 import decimal, json, hashlib, sqlite3, threading, zlib
@@ -73,3 +79,18 @@ def application(environ, start_response):
     return [str(decimal.Decimal(value)).encode()]
 ''')
     assert server.get(url).body == b"42"
+
+
+def test_ports_of_the_clients_cannot_make_interpreters_without_end(launch_once, mode):
+    """Without UseCanonicalName the default name has the port of the Host field."""
+    server = launch_once(mode, single_child=True, daemon="threads=1")
+    if mode == "daemon":
+        server.expect_output("clients have chosen 64 names of interpreters")
+    else:
+        server.expect("WSGI0210", "clients have chosen 64 names of interpreters", count=3)
+    with server.keep_alive() as session:
+        for port in range(1000, 1067):
+            status = session.request("GET", "/hello", headers={"Host": f"localhost:{port}"}).status
+            assert status == (200 if port < 1064 else 500)
+        for host in (f"localhost:{server.port}", "localhost", "other:80", "localhost:443"):
+            assert session.request("GET", "/hello", headers={"Host": host}).status == 200

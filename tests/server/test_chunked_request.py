@@ -44,6 +44,7 @@ BODIES = {
 }
 
 
+@pytest.mark.compat("BODY-chunked", "DIR-chunkedrequest", "DIR-chunkedrequest-buffer")
 @pytest.mark.parametrize("path", ["/on", "/buffer"])
 @pytest.mark.parametrize("size", [1000, 100_000])
 @pytest.mark.parametrize("name", BODIES)
@@ -59,6 +60,7 @@ def test_arrives(server, path, size, name):
     assert found["CONTENT_LENGTH"] == (None if path == "/on" else str(len(body)))
 
 
+@pytest.mark.compat("CHECK-chunked", "DIR-chunkedrequest")
 def test_off_is_the_default(server):
     server.expect("WSGI0139", "WSGIChunkedRequest")
     assert post(server, "/echo?how=all", chunked(b"hello", 5))[0] == 411

@@ -54,6 +54,7 @@ def assert_still_serving(server):
         assert server.get("/hello").body == b"Hello world\n"
 
 
+@pytest.mark.compat("INPUT-error", "BODY-client-stops")
 def test_while_the_application_reads(server):
     url = server.script("reader.py", READER)
     with server.raw() as raw:
@@ -65,6 +66,7 @@ def test_while_the_application_reads(server):
     assert_still_serving(server)
 
 
+@pytest.mark.compat("RESP-gone", "RESP-close")
 def test_while_the_application_iterates(server):
     """Iteration stops, and close() is called."""
     note = server.note("closed")
@@ -77,6 +79,7 @@ def test_while_the_application_iterates(server):
     assert_still_serving(server)
 
 
+@pytest.mark.compat("RESP-gone-write")
 def test_while_the_application_writes(server):
     url = server.script("writer.py", WRITER)
     with server.raw() as raw:

@@ -11,6 +11,7 @@ def configtest(launch_once, config):
     return launch_once("embedded", start=False, config=config).configtest()
 
 
+@pytest.mark.compat("GROUP-place", "DIR-daemonprocess", "NAME-global")
 @pytest.mark.parametrize("config", [
     "",
     "WSGIDaemonProcess example",
@@ -26,6 +27,8 @@ def test_right(launch_once, config):
     assert (status, output) == (0, "Syntax OK\n")
 
 
+@pytest.mark.compat("GROUP-name", "CONF-number-range", "CONF-server", "CONF-misplaced",
+                    "CONF-options", "GROUP-unknown")
 @pytest.mark.parametrize("config, words", [
     ("WSGIDaemonProcess", ["WSGIDaemonProcess"]),
     (GROUP + "\n" + GROUP, ["example", "twice|already|more than once"]),
@@ -66,6 +69,7 @@ def test_unknown_group(launch_once):
     assert (status, "no-group-of-this-name" in output) == (1, True)
 
 
+@pytest.mark.compat("OPT-user-root")
 @needs_root
 @pytest.mark.parametrize("user", ["root", "#0"])
 def test_root_is_refused(launch_once, user):
@@ -79,6 +83,7 @@ def test_a_wrong_configuration_does_not_start(launch_once):
         server.start()
 
 
+@pytest.mark.compat("CONF-number-junk")
 def test_trailing_junk_is_a_warning(launch_once):
     """Configurations that start today go on starting."""
     status, output = configtest(launch_once, GROUP + "threads=10s")

@@ -35,6 +35,7 @@ def busy_worker(server, client, name="busy", path="/waiting"):
     return int(fields["x-pid"]), gates
 
 
+@pytest.mark.compat("FAIL-died")
 def test_before_the_head_it_is_502_within_a_second(single):
     url = single.script("stuck.py", '''
 import os, time
@@ -59,6 +60,7 @@ def application(environ, start_response):
     assert single.get("/process").json()["pid"] != pid
 
 
+@pytest.mark.compat("RESP-truncated-daemon")
 def test_after_the_head_the_truncation_is_visible(single):
     single.expect(WORKER_DIED, "SIGKILL|signal 9|Killed")
     single.expect(NO_ANSWER, "in the middle of its answer")
@@ -90,6 +92,7 @@ def test_others_are_not_affected(server):
     assert server.get("/hello").status == 200
 
 
+@pytest.mark.compat("LIFE-replaced")
 def test_idle_worker_is_replaced(single):
     pid = single.get("/process").json()["pid"]
     single.expect(WORKER_DIED, "SIGKILL|signal 9|Killed")
@@ -108,6 +111,7 @@ def test_five_in_a_row(single):
     assert single.get("/hello", timeout=40 * env.PATIENCE).status == 200
 
 
+@pytest.mark.compat("PROC-os-exit", "FAIL-died", "LIFE-replaced")
 @pytest.mark.parametrize("fault, words", [
     ("crashes", "SIGSEGV|signal 11|Segmentation"),
     ("dies", "exit.*3|status 3"),

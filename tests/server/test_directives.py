@@ -78,6 +78,7 @@ def test_the_table_is_read():
     assert set(BAD) | WITHOUT_BAD == set(DIRECTIVES)
 
 
+@pytest.mark.compat("CONF-flag")
 @pytest.mark.parametrize("name, value", [(name, value) for name in BAD for value in BAD[name]])
 def test_bad_value(launch_once, name, value):
     """One sentence that names the directive, with its place."""
@@ -105,6 +106,8 @@ ALLOWED = {
 }
 
 
+@pytest.mark.compat("CONF-global", "CONF-global-more", "CONF-server", "CONF-dir-more",
+                    "CONF-fileinfo-more", "CONF-misplaced")
 @pytest.mark.parametrize("name", DIRECTIVES)
 def test_places(launch_once, name):
     line = f"{name} {GOOD.get(name, 'On')}"
@@ -129,6 +132,8 @@ def htaccess_server(launch):
     return server
 
 
+@pytest.mark.compat("CONF-dir", "CONF-dir-more", "CONF-fileinfo", "CONF-fileinfo-more",
+                    "CONF-global-more")
 @pytest.mark.parametrize("name", [name for name in DIRECTIVES if not
                                   name.startswith(("WSGITelemetry", "WSGISlow", "WSGIVerbose"))])
 def test_htaccess(htaccess_server, name):
@@ -145,6 +150,7 @@ def test_htaccess(htaccess_server, name):
         assert f"{name} not allowed here" in server.log.text()
 
 
+@pytest.mark.compat("DIR-obsolete", "DIR-telemetry")
 @pytest.mark.parametrize("name", sorted(WITHOUT_BAD - {"WSGIRestrictProcess"}))
 def test_obsolete_directives_are_accepted_with_a_warning(launch_once, name):
     status, output = configtest(launch_once, f"{name} some words=here")
@@ -152,6 +158,7 @@ def test_obsolete_directives_are_accepted_with_a_warning(launch_once, name):
     assert "WSGI1507" in output and name in output
 
 
+@pytest.mark.compat("CONF-number-junk")
 def test_trailing_junk_is_a_warning(launch_once):
     status, output = configtest(launch_once, "WSGIPythonOptimize 1x")
     assert status == 0

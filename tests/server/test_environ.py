@@ -48,6 +48,8 @@ def values(server, path="/environ", headers=(), method="GET", body=None):
     return {key: value for key, (_, value) in reply.json().items()}
 
 
+@pytest.mark.compat("ENV-fresh", "ENV-latin1", "ENV-server-pid", "ENV-times",
+                    "ENV-times-daemon", "ENV-thread-id")
 def test_it_is_a_plain_dictionary_of_plain_types(server):
     shown = server.get("/environ?a=b", {"X-Field": "1"}).json()
     assert shown.pop("type of environ")[0] == "dict"
@@ -64,6 +66,8 @@ def test_it_is_a_plain_dictionary_of_plain_types(server):
             assert (key, name) == (key, types.get(key, "str"))
 
 
+@pytest.mark.compat("ENV-request", "ENV-request-uri", "ENV-context", "ENV-server",
+                    "ENV-remote-port", "ENV-files", "ENV-script-name")
 def test_cgi_keys(server):
     found = values(server, "/environ/some/path%20info?query=%20string", {"X-A": "b"})
     assert found["REQUEST_METHOD"] == "GET"
@@ -86,6 +90,7 @@ def test_cgi_keys(server):
     assert len(found["UNIQUE_ID"]) > 20
 
 
+@pytest.mark.compat("ENV-script-name", "MAP-slashes", "ENV-latin1")
 @pytest.mark.parametrize("path, script_name, path_info", [
     ("/environ", "/environ", ""),
     ("/environ/", "/environ", "/"),
@@ -101,6 +106,7 @@ def test_mount_point_and_path_info(server, path, script_name, path_info):
     assert (found["SCRIPT_NAME"], found["PATH_INFO"]) == (script_name, path_info)
 
 
+@pytest.mark.compat("ENV-script-name", "MAP-root", "ENV-server-name")
 @pytest.mark.parametrize("path", ["/", "/a/b", "/environ.py"])
 def test_root_mount(server, path):
     found = values(server, path, {"Host": "rooted.example"})
@@ -108,10 +114,12 @@ def test_root_mount(server, path):
     assert found["SERVER_NAME"] == found["HTTP_HOST"] == "rooted.example"
 
 
+@pytest.mark.compat("ENV-request")
 def test_query_string_is_there_when_empty(server):
     assert values(server)["QUERY_STRING"] == ""
 
 
+@pytest.mark.compat("FIELD-names", "FIELD-others", "FIELD-content-type", "ENV-latin1")
 def test_request_fields(server):
     found = values(server, headers={
         "Host": "localhost", "User-Agent": "tests/1", "Accept": "text/plain",
@@ -130,6 +138,7 @@ def test_request_fields(server):
     assert "HTTP_CONTENT_TYPE" not in found
 
 
+@pytest.mark.compat("FIELD-names")
 def test_every_well_known_field_arrives_under_its_own_name(server):
     """The well-known names travel as numbers: a wrong number would be another name."""
     names = re.findall(r"WSGI_META\(HTTP_(\w+)\)", (env.ROOT / "include/wsgi_meta.def").read_text())
@@ -144,6 +153,7 @@ def test_every_well_known_field_arrives_under_its_own_name(server):
         {name: f"value of {name}" for name in names}
 
 
+@pytest.mark.compat("FIELD-content-length")
 def test_content_length(server):
     assert "CONTENT_LENGTH" not in values(server)
     found = values(server, method="POST", body=b"12345")
@@ -151,12 +161,15 @@ def test_content_length(server):
     assert "HTTP_CONTENT_LENGTH" not in found
 
 
+@pytest.mark.compat("FIELD-repeated")
 def test_repeated_fields_are_merged(server):
     with server.raw() as raw:
         raw.request("GET /environ", "X-Many: one", "X-Many: two", "Connection: close")
         assert b'"one, two"' in raw.read_to_end()
 
 
+@pytest.mark.compat("FIELD-odd-names", "FIELD-proxy", "FIELD-authorization",
+                    "FIELD-proxy-authorization")
 def test_fields_that_could_deceive_are_dropped(server):
     found = values(server, headers={
         "X_Under": "spoofed", "X.Dot": "spoofed", "Proxy": "http://evil.example",
@@ -167,16 +180,19 @@ def test_fields_that_could_deceive_are_dropped(server):
         assert key not in found
 
 
+@pytest.mark.compat("FIELD-odd-names")
 def test_underscore_does_not_pass_for_a_dash(server):
     found = values(server, headers={"X-User": "right", "X_User": "wrong"})
     assert found["HTTP_X_USER"] == "right"
 
 
+@pytest.mark.compat("FIELD-authorization")
 def test_authorization_is_passed_where_httpd_is_told_so(server):
     found = values(server, "/pass-authorization", {"Authorization": "Basic dXNlcjpwYXNz"})
     assert found["HTTP_AUTHORIZATION"] == "Basic dXNlcjpwYXNz"
 
 
+@pytest.mark.compat("ENV-httpd", "ENV-path")
 def test_environment_of_httpd(server):
     found = values(server)
     assert found["SET_ENV"] == "value of SetEnv"
@@ -186,6 +202,7 @@ def test_environment_of_httpd(server):
     assert values(server, "/authorized")["LOCATION"] == "authorized"
 
 
+@pytest.mark.compat("ENV-forged")
 def test_clients_cannot_forge_keys(server):
     found = values(server, headers={"mod_wsgi.process_group": "forged", "wsgi.url_scheme": "gopher",
                                     "Mod-Wsgi-Script-Name": "forged"})
@@ -194,6 +211,7 @@ def test_clients_cannot_forge_keys(server):
     assert found["mod_wsgi.script_name"] == "/environ"
 
 
+@pytest.mark.compat("ENV-https", "ENV-scheme")
 def test_scheme_follows_the_https_variable(server):
     assert values(server)["wsgi.url_scheme"] == "http"
     found = values(server, headers={"X-Secure": "yes"})
@@ -201,6 +219,8 @@ def test_scheme_follows_the_https_variable(server):
     assert "HTTPS" not in found
 
 
+@pytest.mark.compat("ENV-wsgi-version", "ENV-input-terminated", "ENV-run-once", "ENV-multithread",
+                    "ENV-multiprocess", "ENV-file-wrapper")
 def test_wsgi_keys(server, mode):
     found = values(server)
     assert found["wsgi.version"] == [1, 0]
@@ -211,6 +231,9 @@ def test_wsgi_keys(server, mode):
     assert "FileWrapper" in found["wsgi.file_wrapper"]
 
 
+@pytest.mark.compat("ENV-versions", "ENV-groups", "ENV-callable", "ENV-handler", "ENV-raw-path",
+                    "ENV-listener", "ENV-server-pid", "ENV-thread-id", "NAME-resource",
+                    "NAME-global")
 def test_apache_and_mod_wsgi_keys(server, mode):
     reply = server.get("/environ/p").json()
     found = {key: value for key, (_, value) in reply.items()}
@@ -232,6 +255,7 @@ def test_apache_and_mod_wsgi_keys(server, mode):
     assert values(server, "/with-group")["mod_wsgi.application_group"] == ""
 
 
+@pytest.mark.compat("ENV-times", "ENV-times-daemon")
 def test_times_stand_in_order(server, mode):
     found = values(server)
     assert 0 < found["mod_wsgi.request_start"] <= found["mod_wsgi.application_start"]
@@ -244,10 +268,12 @@ def test_times_stand_in_order(server, mode):
                 <= found["mod_wsgi.daemon_start"] <= found["mod_wsgi.application_start"])
 
 
+@pytest.mark.compat("ENV-internal")
 def test_nothing_internal_shows(server):
     assert [key for key in values(server) if key.startswith("mod_wsgi.x-")] == []
 
 
+@pytest.mark.compat("ENV-fresh")
 def test_every_request_has_its_own(server):
     assert "HTTP_X_ONCE" in values(server, headers={"X-Once": "1"})
     assert "HTTP_X_ONCE" not in values(server)

@@ -15,6 +15,9 @@ def server(launch, mode):
     return launch(mode)
 
 
+@pytest.mark.compat("START-500", "START-status", "START-headers", "START-name", "START-value",
+                    "START-exc-info", "START-missing", "START-write", "RESP-bytes",
+                    "RESP-length-bad", "RESP-exception", "FAIL-application", "LOG-traceback")
 @pytest.mark.parametrize("fault, output", [
     ("raises", "ZeroDivisionError: on purpose"),
     ("raises-after-start-response", "ZeroDivisionError: on purpose"),
@@ -67,11 +70,13 @@ def test_500_where_nothing_was_sent(server, fault, output):
         assert session.get("/hello").body == b"Hello world\n"
 
 
+@pytest.mark.compat("FAIL-application")
 def test_500_without_start_response(server):
     server.expect(NEVER_STARTED, f"{server.directory}/apps/faults.py")
     assert server.get("/faults/never-starts-and-is-empty").status == 500
 
 
+@pytest.mark.compat("PROC-sys-exit", "LOG-exit")
 def test_sys_exit_ends_the_request_and_not_the_process(server):
     server.expect(EXITED, f"{server.directory}/apps/faults.py")
     before = server.family()
@@ -80,6 +85,7 @@ def test_sys_exit_ends_the_request_and_not_the_process(server):
     assert server.family() == before
 
 
+@pytest.mark.compat("RESP-truncated", "RESP-truncated-daemon", "START-late")
 @pytest.mark.parametrize("fault, output", [
     ("raises-later", "ZeroDivisionError: on purpose"),
     ("yields-text-later", "TypeError: "),
@@ -97,6 +103,7 @@ def test_truncation_is_visible_by_a_missing_last_chunk(server, fault, output):
         assert raw.read_to_end() == b""
 
 
+@pytest.mark.compat("RESP-truncated", "RESP-truncated-daemon")
 def test_http_clients_see_the_truncation(server):
     server.expect(RAISED)
     server.expect_output("ZeroDivisionError: on purpose", count=1)
@@ -104,6 +111,7 @@ def test_http_clients_see_the_truncation(server):
         server.get("/faults/raises-later")
 
 
+@pytest.mark.compat("RESP-truncated", "RESP-truncated-daemon")
 def test_truncation_is_visible_by_the_length(server):
     server.expect(RAISED)
     server.expect_output("ZeroDivisionError: on purpose", count=1)
@@ -114,6 +122,7 @@ def test_truncation_is_visible_by_the_length(server):
         assert raw.read_to_end() == b"first"
 
 
+@pytest.mark.compat("RESP-length-short")
 def test_an_answer_shorter_than_its_length_ends_the_connection(server):
     """The client must not take the next answer for the rest of this one."""
     with server.raw() as raw:
@@ -123,6 +132,7 @@ def test_an_answer_shorter_than_its_length_ends_the_connection(server):
         assert raw.read_to_end() == b"short"
 
 
+@pytest.mark.compat("RESP-close-raises")
 def test_exception_in_close_is_logged_and_the_answer_stands(server):
     server.expect(RAISED)
     server.expect_output("ZeroDivisionError: on purpose", count=1)
@@ -130,17 +140,20 @@ def test_exception_in_close_is_logged_and_the_answer_stands(server):
     assert (reply.status, reply.body) == (200, b"complete")
 
 
+@pytest.mark.compat("START-again")
 def test_a_bad_head_can_be_replaced(server):
     reply = server.get("/faults/starts-twice-after-an-error-it-hides")
     assert (reply.status, reply.body) == (200, b"sent in spite of all")
 
 
+@pytest.mark.compat("LOG-traceback", "LOG-module")
 def test_message_names_the_script(server):
     server.expect(RAISED, f"{server.directory}/apps/faults.py")
     server.expect_output(r'File ".*/apps/faults.py", line \d+, in raises', count=1)
     assert server.get("/faults/raises").status == 500
 
 
+@pytest.mark.compat("BODY-client-stops", "INPUT-error", "FAIL-client-body")
 def test_request_body_shorter_than_announced(server):
     """The client ends its side before all was sent: read() raises, and it is no hang."""
     server.expect(RAISED)
@@ -152,6 +165,7 @@ def test_request_body_shorter_than_announced(server):
         assert raw.read_head()[0] == 500
 
 
+@pytest.mark.compat("BODY-timeout", "FAIL-client-timeout", "INPUT-error")
 def test_request_body_that_does_not_arrive(launch_once, mode):
     """The client stays and sends no more: read() raises after httpd's Timeout."""
     server = launch_once(mode, timeout_s=2)
@@ -164,6 +178,7 @@ def test_request_body_that_does_not_arrive(launch_once, mode):
     assert server.get("/hello").status == 200
 
 
+@pytest.mark.compat("STREAM-output", "ERRORS-lines")
 def test_application_output_goes_to_the_log(server):
     url = server.script("prints.py", '''
 import sys

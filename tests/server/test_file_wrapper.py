@@ -19,6 +19,7 @@ def content(server):
     return path, data
 
 
+@pytest.mark.compat("FILE-length")
 def test_whole_file_with_its_length(server, content):
     path, data = content
     reply = server.get(f"/files?file={path}")
@@ -27,6 +28,7 @@ def test_whole_file_with_its_length(server, content):
     assert hashlib.sha256(reply.body).digest() == hashlib.sha256(data).digest()
 
 
+@pytest.mark.compat("FILE-position", "FILE-length")
 @pytest.mark.parametrize("seek", [1, 4096, 299_990, 300_000])
 def test_from_where_the_file_stands(server, content, seek):
     path, data = content
@@ -35,6 +37,7 @@ def test_from_where_the_file_stands(server, content, seek):
     assert reply.header("Content-Length") == str(len(data) - seek)
 
 
+@pytest.mark.compat("FILE-length")
 @pytest.mark.parametrize("seek, length", [(0, 10), (100_000, 70_000), (0, 0)])
 def test_content_length_limits(server, content, seek, length):
     path, data = content
@@ -45,6 +48,7 @@ def test_content_length_limits(server, content, seek, length):
         assert session.get("/hello").body == b"Hello world\n"
 
 
+@pytest.mark.compat("FILE-iterated")
 def test_after_write(server, content):
     """What was written before stands before the file."""
     path, data = content
@@ -59,12 +63,14 @@ def test_head(server, content):
         assert session.get("/hello").body == b"Hello world\n"
 
 
+@pytest.mark.compat("FILE-class")
 def test_file_is_closed(server, content):
     note = server.note("file-closed")
     server.get(f"/files?file={content[0]}&note={note}")
     assert server.wait_for_note("file-closed") == "closed"
 
 
+@pytest.mark.compat("FILE-iterated")
 def test_what_is_no_file(server):
     assert server.get("/files?memory=1").body == b"from memory" * 1000
     assert server.get("/files?pipe=1").body == b"through a pipe"

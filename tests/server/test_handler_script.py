@@ -70,6 +70,7 @@ def ask(server, path, timeout=None, **headers):
     return reply.json()
 
 
+@pytest.mark.compat("HSCRIPT-environ", "HSCRIPT-entry", "HSCRIPT-use", "ENV-handler")
 def test_environ(server, mode):
     found = ask(server, "/a.plain/more/info")
     assert found["resource"] == f"{server.directory}/documents/a.plain"
@@ -80,6 +81,7 @@ def test_environ(server, mode):
     assert found["group"] == ("tests" if mode == "daemon" else "")
 
 
+@pytest.mark.compat("DIR-handlerscript")
 def test_options(server):
     found = ask(server, "/a.options", Authorization="Basic eDp5")
     assert found["interpreter"] == ""
@@ -87,12 +89,14 @@ def test_options(server):
     assert ask(server, "/a.plain", Authorization="Basic eDp5")["authorization"] is None
 
 
+@pytest.mark.compat("HSCRIPT-resource", "HSCRIPT-use")
 def test_the_resource_need_not_exist(server):
     found = ask(server, "/everything/at/all")
     assert found["handler"] == "plain"
     assert found["script_name"] + found["path_info"] == "/everything/at/all"
 
 
+@pytest.mark.compat("MERGE-handlerscript")
 def test_names_merge_one_by_one(server):
     assert ask(server, "/inner/b.plain")["version"] == "inner"
     assert ask(server, "/inner/b.options")["version"] == 1
@@ -111,6 +115,7 @@ def test_change_of_the_handler_script_is_seen(server):
     assert ask(server, "/a.plain")["version"] == 1
 
 
+@pytest.mark.compat("HSCRIPT-reload")
 def test_reload_required(server, mode):
     """Embedded the module is loaded again, in daemon mode the process is replaced."""
     resource = server.directory / "documents" / "a.asks"

@@ -19,6 +19,7 @@ def test_hello(server):
     assert reply.body == b"Hello world\n"
 
 
+@pytest.mark.compat("LIFE-embedded", "MOD-detect", "DIR-processgroup")
 def test_it_runs_where_it_should(server, mode):
     here = server.get("/process").json()
     family = server.httpd_children() if mode == "embedded" else server.workers()

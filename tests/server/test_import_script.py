@@ -41,6 +41,8 @@ WSGIScriptAlias /directory/ "${{scripts}}/" process-group={group} application-gr
     return server.start()
 
 
+@pytest.mark.compat("IMPORT-alias", "IMPORT-alias-match", "IMPORT-directive", "IMPORT-once",
+                    "IMPORT-embedded", "DIR-importscript", "INTERP-ahead")
 def test_is_loaded_before_any_request(server, mode):
     group = "tests" if mode == "daemon" else ""
     if env.MPM == "prefork":
@@ -54,6 +56,7 @@ def test_is_loaded_before_any_request(server, mode):
         assert not server.note(name).exists(), "a request is needed to know"
 
 
+@pytest.mark.compat("IMPORT-same-module")
 def test_a_request_uses_what_was_loaded(server):
     if env.MPM == "prefork":
         pytest.skip("each child of prefork loads them: counts differ")
@@ -62,6 +65,7 @@ def test_a_request_uses_what_was_loaded(server):
     assert server.note("imported").read_text().count("\n") == 2
 
 
+@pytest.mark.compat("IMPORT-failure")
 def test_a_script_that_fails_does_not_stop_the_process(launch_once, mode):
     group = "tests" if mode == "daemon" else "%{GLOBAL}"
     server = launch_once(mode, single_child=True, start=False, config=f"""
@@ -77,6 +81,7 @@ WSGIImportScript "${{scripts}}/none.py" process-group={group} application-group=
     server.log.allow_anything()
 
 
+@pytest.mark.compat("IMPORT-group", "DIR-importscript")
 @pytest.mark.parametrize("config, words", [
     ("WSGIImportScript /x.py process-group=tests", "both process-group= and application-group="),
     ("WSGIImportScript /x.py application-group=a", "both process-group= and application-group="),

@@ -97,6 +97,9 @@ def split(environ):
 
 # ---- aliases
 
+@pytest.mark.compat("DIR-scriptalias", "DIR-scriptaliasmatch", "MAP-slashes", "MAP-rest",
+                    "MAP-directory", "MAP-match-rest", "MAP-handler", "MERGE-alias-order",
+                    "ENV-script-name")
 @pytest.mark.parametrize("url, script_name, path_info", [
     ("/first", "/first", ""),
     ("/first/", "/first", "/"),
@@ -110,25 +113,31 @@ def test_alias(server, url, script_name, path_info):
     assert split(shown(server.get(url))) == (script_name, path_info)
 
 
+@pytest.mark.compat("MAP-prefix")
 @pytest.mark.parametrize("url", ["/firstly", "/First", "/match/environ"])
 def test_no_alias(server, url):
     assert server.get(url).status == 404
 
 
+@pytest.mark.compat("MAP-after-alias")
 def test_alias_of_the_core_wins(server):
     assert server.get("/static/plain.txt").body == b"plain"
     assert server.get("/static/never").status == 404
 
 
+@pytest.mark.compat("MERGE-alias-order")
 def test_earlier_and_deeper_alias_wins(server):
     server.expect("WSGI0089", "'never'")
     assert server.get("/first/deeper").status == 500
 
 
+@pytest.mark.compat("DIR-scriptalias-options")
 def test_callable_of_the_alias(server):
     assert server.get("/other-callable").body == b"second"
 
 
+@pytest.mark.compat("NAME-global", "NAME-server", "NAME-resource", "DIR-scriptalias-options",
+                    "DIR-applicationgroup", "CONF-option-quotes")
 def test_application_groups(server):
     here = f"localhost:{server.port}"
     for url, name in [("/main", ""), ("/site-wide", here), ("/named", "a name"),
@@ -136,6 +145,7 @@ def test_application_groups(server):
         assert shown(server.get(url))["mod_wsgi.application_group"] == name
 
 
+@pytest.mark.compat("DIR-passauthorization", "FIELD-authorization")
 def test_authorization_is_passed_where_asked_for(server):
     words = {"Authorization": "Basic " + base64.b64encode(b"user:secret").decode()}
     assert "HTTP_AUTHORIZATION" not in shown(server.get("/first", words))
@@ -143,6 +153,7 @@ def test_authorization_is_passed_where_asked_for(server):
     assert environ["HTTP_AUTHORIZATION"] == words["Authorization"]
 
 
+@pytest.mark.compat("ENV-redirect", "ENV-request-uri")
 def test_error_document_knows_the_first_request(server):
     environ = shown(server.get("/was-here?a=b"))
     assert environ["REQUEST_URI"] == "/was-here?a=b"
@@ -154,6 +165,7 @@ def test_error_document_knows_the_first_request(server):
 
 # ---- handlers
 
+@pytest.mark.compat("HANDLER-names", "HANDLER-index", "HANDLER-pathinfo", "ENV-handler")
 def test_add_handler_and_directory_index(server):
     for url in ("/index.wsgi", "/"):
         environ = shown(server.get(url))
@@ -162,20 +174,24 @@ def test_add_handler_and_directory_index(server):
     assert split(shown(server.get("/index.wsgi/more"))) == ("/index.wsgi", "/more")
 
 
+@pytest.mark.compat("HANDLER-names")
 def test_media_type(server):
     environ = shown(server.get("/typed/show.page"))
     assert environ["mod_wsgi.request_handler"] == "application/x-httpd-wsgi"
 
 
+@pytest.mark.compat("HANDLER-execcgi", "CHECK-execcgi")
 def test_handler_needs_exec_cgi(server):
     server.expect("WSGI0134", "ExecCGI.*locked.closed")
     assert server.get("/locked.closed").status == 403
 
 
+@pytest.mark.compat("CONF-fileinfo", "DIR-callableobject")
 def test_htaccess(server):
     assert server.get("/lower/index.wsgi").body == b"second"
 
 
+@pytest.mark.compat("CONF-dir", "CONF-misplaced")
 def test_htaccess_cannot_choose_the_process_group(server):
     server.expect(".*", "WSGIProcessGroup not allowed here")
     assert server.get("/forbidden/index.wsgi").status == 500
@@ -183,12 +199,14 @@ def test_htaccess_cannot_choose_the_process_group(server):
 
 # ---- request bodies that no application sees
 
+@pytest.mark.compat("CHECK-limit")
 def test_body_over_the_limit(server):
     server.expect("WSGI1520", "11 bytes is over LimitRequestBody 10")
     assert server.post("/limited", b"x" * 10).status == 200
     assert server.post("/limited", b"x" * 11).status == 413
 
 
+@pytest.mark.compat("CHECK-chunked")
 def test_chunked_body(server):
     server.expect("WSGI0139")
     raw = server.raw()
@@ -238,29 +256,35 @@ def group_of(server, host, url):
     return shown(server.get(url, {"Host": host}))["mod_wsgi.process_group"]
 
 
+@pytest.mark.compat("GROUP-share", "DIR-processgroup", "GROUP-place")
 def test_group_of_a_virtual_host(hosts):
     assert group_of(hosts, "one.example", "/own") == "of-one"
     assert group_of(hosts, "one.example", "/shared") == "everybody"
 
 
+@pytest.mark.compat("MERGE-alias-order")
 def test_alias_of_the_virtual_host_comes_before_the_main_servers(hosts):
     assert group_of(hosts, "one.example", "/hello") == "everybody"
 
 
+@pytest.mark.compat("MERGE-alias-order")
 def test_alias_of_the_main_server_holds_in_a_virtual_host(hosts):
     assert group_of(hosts, "one.example", "/environ") == ""
     assert hosts.get("/hello", {"Host": "two.example"}).status == 200
 
 
+@pytest.mark.compat("MERGE-vhost")
 def test_directory_setting_beats_the_servers(hosts):
     assert group_of(hosts, "two.example", "/environ") == ""
 
 
+@pytest.mark.compat("GROUP-share", "CHECK-group-foreign")
 def test_group_of_another_virtual_host(hosts):
     hosts.expect("WSGI0151", "'of-two'")
     assert hosts.get("/foreign", {"Host": "one.example"}).status == 500
 
 
+@pytest.mark.compat("CHECK-group-unknown")
 def test_expanded_name_of_no_group(hosts):
     hosts.expect("WSGI0150", f"'one.example:{hosts.port}'")
     assert hosts.get("/expanded", {"Host": f"one.example:{hosts.port}"}).status == 500
@@ -268,6 +292,7 @@ def test_expanded_name_of_no_group(hosts):
 
 # ---- what costs nothing where it is not needed
 
+@pytest.mark.compat("LIFE-children", "LOG-life")
 def test_children_start_python_only_where_an_application_may_run(launch_once, mode):
     server = launch_once(mode, single_child=True)
     children = server.httpd_children()
@@ -286,6 +311,7 @@ CURL = ["--http2-prior-knowledge"] if IS_HTTP2 else ["--http1.1"]
 STREAM_ERROR, PARTIAL_FILE = 92, 18
 
 
+@pytest.mark.compat("RESP-truncated", "RESP-truncated-daemon")
 def test_a_cut_answer_is_seen_as_such(launch_once, mode):
     server = launch_once(mode, modules=["http2"] if IS_HTTP2 else [],
                          config="Protocols h2c http/1.1")
@@ -302,6 +328,7 @@ def application(environ, start_response):
     assert done.returncode == (STREAM_ERROR if IS_HTTP2 else PARTIAL_FILE), done
 
 
+@pytest.mark.compat("FILE-position")
 def test_file_by_sendfile(launch_once, mode):
     server = launch_once(mode, config="EnableSendfile On\nEnableMMAP On")
     content = bytes(range(256)) * 5000

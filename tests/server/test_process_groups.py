@@ -51,6 +51,8 @@ def ask(server, path):
     return server.get(path).json()
 
 
+@pytest.mark.compat("DIR-processgroup", "DIR-daemonprocess", "NAME-global", "MAP-options",
+                    "MOD-groups")
 def test_each_request_goes_to_its_group(server):
     for path, group in (("/plain", "plain"), ("/named", "named"), ("/process", "tests"),
                         ("/by-location", "named"), ("/embedded", "")):
@@ -71,38 +73,45 @@ def test_family(server):
     assert ask(server, "/plain")["ppid"] in supervisors
 
 
+@pytest.mark.compat("OPT-threads", "MOD-shape", "OPT-processes")
 def test_defaults(server):
     found = ask(server, "/plain")
     assert (found["maximum_processes"], found["threads_per_process"]) == (1, 15)
     assert (found["multiprocess"], found["multithread"]) == (False, True)
 
 
+@pytest.mark.compat("OPT-processes", "OPT-threads", "MOD-shape")
 def test_processes_and_threads(server):
     found = ask(server, "/named")
     assert (found["maximum_processes"], found["threads_per_process"]) == (2, 3)
     assert (found["multiprocess"], found["multithread"]) == (True, True)
 
 
+@pytest.mark.compat("ENV-multiprocess", "OPT-processes")
 def test_processes_1_is_multiprocess_and_its_absence_is_not(server):
     assert ask(server, "/titled")["multiprocess"] is True
     assert ask(server, "/plain")["multiprocess"] is False
 
 
+@pytest.mark.compat("ENV-multithread", "OPT-threads")
 def test_one_thread(server):
     assert ask(server, "/one-thread")["multithread"] is False
 
 
+@pytest.mark.compat("OPT-display-name")
 def test_display_name(server):
     assert processes.title(ask(server, "/named")["pid"]) == "(wsgi:named)"
     assert processes.title(ask(server, "/titled")["pid"]) == "a title of its own"
     assert processes.title(ask(server, "/plain")["pid"]) == "(wsgi:plain)", "without the option"
 
 
+@pytest.mark.compat("OPT-home")
 def test_home_is_the_working_directory_and_first_on_the_path(server):
     found = ask(server, "/placed")
     assert found["cwd"] == found["path"][0] == f"{server.directory}/notes"
 
 
+@pytest.mark.compat("OPT-python-path")
 def test_python_path(server):
     """As a site directory: .pth files are read; in front of the default path, in order."""
     found = ask(server, "/placed")["path"]
@@ -112,6 +121,7 @@ def test_python_path(server):
         found.index(path) for path in found if path.endswith("/python3.11"))
 
 
+@pytest.mark.compat("OPT-python-home")
 def test_python_home(server):
     found = ask(server, "/environment")
     assert found["prefix"] == f"{server.directory}/environment"
@@ -119,6 +129,7 @@ def test_python_home(server):
     assert ask(server, "/plain")["prefix"] == "/usr"
 
 
+@pytest.mark.compat("PROC-home")
 def test_user_database_tells_home(server):
     assert ask(server, "/plain")["home"] == pwd.getpwuid(ask(server, "/plain")["uids"][0]).pw_dir
 
@@ -139,6 +150,7 @@ def test_threads_and_processes_serve_at_the_same_time(server):
         client.close()
 
 
+@pytest.mark.compat("OPT-user")
 @needs_root
 def test_user_and_group(launch_once):
     server = launch_once("daemon", config="""
@@ -166,6 +178,7 @@ def test_all_of_the_family_but_the_parent_has_left_root(launch_once):
     assert [pid for pid in server.family() if 0 in processes.uids(pid)] == []
 
 
+@pytest.mark.compat("DIR-pythonhome-wrong", "FAIL-cannot-start", "LIFE-python-fails")
 @pytest.mark.parametrize("home, complaint", [
     ("${root}/missing", "No such file or directory"),
     ("${root}/file", "is not a directory"),
@@ -185,8 +198,10 @@ WSGIScriptAlias /wrong "${{apps}}/hello.py" process-group=wrong
     for _ in range(2):
         assert server.get("/wrong", timeout=5 * env.PATIENCE).status == 503
     assert server.get("/hello").status == 200, "other groups serve"
+    server.tolerate("WSGI1404")  # of the next try
 
 
+@pytest.mark.compat("DIR-pythonhome-wrong", "CHECK-python-failed", "LIFE-child-fails")
 def test_a_wrong_wsgipythonhome_is_500_embedded(launch_once):
     server = launch_once("embedded", config='WSGIPythonHome "${root}/missing"')
     server.expect("WSGI\\d+", f"{server.directory}/missing", count=None)
@@ -195,6 +210,7 @@ def test_a_wrong_wsgipythonhome_is_500_embedded(launch_once):
     assert server.is_listening()
 
 
+@pytest.mark.compat("DIR-pythonhome", "DIR-pythonhome-venv", "DIR-pythonpath", "OPT-python-path")
 def test_wsgipythonhome_and_path(launch_once, mode):
     """Embedded they hold; a daemon group takes the home where it has none of its own, and not
     the path."""
@@ -210,6 +226,7 @@ WSGIPythonPath "${root}/one"
     assert (f"{server.directory}/one" in found["path"]) is (mode == "embedded")
 
 
+@pytest.mark.compat("GROUP-share", "GROUP-place")
 def test_a_group_of_another_server_is_refused(launch_once):
     server = launch_once("daemon", config="""
 <VirtualHost 127.0.0.1:${port}>

@@ -127,7 +127,7 @@ def application(environ, start_response):
     finally:
         tell("cleaned-up", str(os.getpid()))
 ''')
-    server.expect("WSGI1412", r'"GET /scripts/looping\.py"')
+    server.expect("WSGI1414", r'"GET /scripts/looping\.py"')
     server.expect("WSGI0174", "looping.py")
     server.expect_output("mod_wsgi.RequestTimeout")
     assert server.get(url).status == 504
@@ -141,7 +141,7 @@ def application(environ, start_response):
 def test_an_interrupt_that_has_no_effect(launch_group):
     server = launch_group("threads=1 request-timeout=1 interrupt-timeout=1 shutdown-timeout=1")
     url = write(server, "stuck", STUCK.replace("except Exception", "except BaseException"))
-    server.expect("WSGI1412")
+    server.expect("WSGI1414")
     server.expect("WSGI1413")
     server.expect(KILLED)
     server.expect(NO_ANSWER)
@@ -279,8 +279,8 @@ def test_requests_in_flight_finish_when_the_script_changes(launch_group, process
         pid, gate, url = begin_gated(server, client)
         write(server, "gated", mtime=1_700_000_000)
         if processes_option:
-            wait_until(lambda: ask(server, url) and "replaced: script_reload" in server.log.text(),
-                       "an old worker was asked", 20 * env.PATIENCE)
+            with Load(server, url, clients=6):  # so many that the old worker is asked too
+                position(server, "is to be replaced: script_reload")
             assert pid not in {ask(server, url) for _ in range(8)}
         else:
             with server.raw(60 * env.PATIENCE) as second:

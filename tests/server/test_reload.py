@@ -33,6 +33,8 @@ def server(launch, mode):
     return launch(mode, single_child=True)
 
 
+@pytest.mark.compat("RELOAD-change", "RELOAD-embedded", "RELOAD-daemon", "RELOAD-touch",
+                    "DIR-scriptreloading")
 def test_change_is_seen_at_once(server, mode):
     pids = set()
     for version in range(4):
@@ -45,6 +47,7 @@ def test_change_is_seen_at_once(server, mode):
         "is replaced"
 
 
+@pytest.mark.compat("RELOAD-daemon")
 def test_changes_among_parallel_requests_lose_none(server):
     """A worker that hands a request back takes no more, with none of its threads."""
     for version in range(10):
@@ -54,6 +57,7 @@ def test_changes_among_parallel_requests_lose_none(server):
         assert set(found) == {f"p{version}"}
 
 
+@pytest.mark.compat("RELOAD-change")
 def test_older_is_a_change_too(server):
     url = write(server, "new", 5000)
     assert ask(server, url)[0] == "new"
@@ -61,6 +65,7 @@ def test_older_is_a_change_too(server):
     assert ask(server, url)[0] == "restored"
 
 
+@pytest.mark.compat("RELOAD-own-script")
 def test_only_the_changed_script_is_loaded_again(server, mode):
     if mode == "daemon":
         before = server.get("/process").json()["pid"]
@@ -72,6 +77,7 @@ def test_only_the_changed_script_is_loaded_again(server, mode):
         assert server.get("/process").json()["requests"] == before + 1
 
 
+@pytest.mark.compat("RELOAD-change", "CHECK-missing")
 def test_deleted_and_written_again(server):
     url = write(server, "before", 8000)
     assert ask(server, url)[0] == "before"
@@ -82,6 +88,7 @@ def test_deleted_and_written_again(server):
     assert ask(server, url)[0] == "after"
 
 
+@pytest.mark.compat("RELOAD-daemon", "LIFE-queue")
 def test_no_request_fails_and_none_sees_old_code(launch_once, mode):
     """Clients ask all the time while the script changes; after the first answer of new code none
     comes from old code that began later."""

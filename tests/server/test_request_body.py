@@ -30,6 +30,7 @@ def assert_arrived(reply, body):
     assert found["CONTENT_LENGTH"] == str(len(body))
 
 
+@pytest.mark.compat("INPUT-read", "INPUT-lines", "INPUT-end", "FIELD-content-length")
 @pytest.mark.parametrize("how", READERS)
 @pytest.mark.parametrize("size", SIZES)
 def test_sizes_and_ways_to_read(server, how, size):
@@ -40,11 +41,13 @@ def test_byte_by_byte(server):
     assert_arrived(server.post("/echo?how=bytes", LINES[:3000]), LINES[:3000])
 
 
+@pytest.mark.compat("INPUT-lines")
 def test_readline_keeps_to_its_limit(server):
     found = server.post("/echo?how=short-lines", LINES).json()
     assert found["longest"] == 10
 
 
+@pytest.mark.compat("INPUT-end", "FIELD-content-length")
 def test_get_has_no_body(server):
     found = server.get("/echo?how=all").json()
     assert (found["length"], found["CONTENT_LENGTH"]) == (0, None)
@@ -58,6 +61,7 @@ def test_eight_megabytes(server, how):
     assert_arrived(server.post(f"/echo?how={how}", body, timeout=60 * env.PATIENCE), body)
 
 
+@pytest.mark.compat("BODY-unread")
 @pytest.mark.parametrize("how", ["none", "some"])
 @pytest.mark.parametrize("size", [10, 5000, 64 << 10, 1 << 20])
 def test_what_the_application_leaves_does_not_disturb_the_next_request(server, how, size):
@@ -68,6 +72,7 @@ def test_what_the_application_leaves_does_not_disturb_the_next_request(server, h
             assert session.get("/hello").body == b"Hello world\n"
 
 
+@pytest.mark.compat("INPUT-read")
 def test_body_that_arrives_in_pieces(server):
     with server.raw() as raw:
         raw.request("POST /echo?how=return", "Content-Length: 30", "Connection: close")
@@ -77,6 +82,7 @@ def test_body_that_arrives_in_pieces(server):
         assert answer.endswith(b"\r\n\r\n" + b"1" * 10 + b"2" * 10 + b"3" * 10)
 
 
+@pytest.mark.compat("BODY-expect")
 def test_expect_100_continue(server):
     """The interim answer comes when the application wants the body, and only then."""
     with server.raw() as raw:
@@ -88,6 +94,37 @@ def test_expect_100_continue(server):
         assert raw.read_exactly(int(fields["content-length"])) == b"hello"
 
 
+@pytest.mark.compat("BODY-expect")
+def test_expect_100_continue_by_an_empty_read(server):
+    url = server.script("empty_read.py", """
+def application(environ, start_response):
+    environ["wsgi.input"].read(0)
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+""")
+    with server.raw() as raw:
+        raw.request(f"POST {url}", "Content-Length: 5", "Expect: 100-continue",
+                    "Connection: close")
+        assert raw.read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        raw.send("hello")
+        assert raw.read_to_end().endswith(b"\r\n\r\nhello")
+
+
+@pytest.mark.compat("INPUT-read")
+def test_an_empty_read_reads_nothing(server):
+    url = server.script("empty_reads.py", """
+def application(environ, start_response):
+    body = environ["wsgi.input"]
+    parts = [body.read(0), body.read(2), body.read(0), body.read(), body.read(0)]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [repr(parts).encode()]
+""")
+    assert server.post(url, b"hello").body == b"[b'', b'he', b'', b'llo', b'']"
+    assert server.get(url).body == b"[b'', b'', b'', b'', b'']"
+
+
+@pytest.mark.compat("BODY-expect-unread")
 def test_expect_100_continue_where_nobody_reads(server):
     """Without a read the final answer comes at once, without the interim one."""
     with server.raw() as raw:
@@ -97,6 +134,7 @@ def test_expect_100_continue_where_nobody_reads(server):
         assert b'"length": 0' in raw.read_exactly(int(fields["content-length"]))
 
 
+@pytest.mark.compat("BODY-duplex")
 def test_the_answer_does_not_wait_for_the_body(server):
     """An application that does not read answers although the client has not sent the body."""
     with server.raw() as raw:
@@ -107,6 +145,7 @@ def test_the_answer_does_not_wait_for_the_body(server):
         assert b'"length": 0' in raw.read_exactly(int(fields["content-length"]))
 
 
+@pytest.mark.compat("CHECK-chunked")
 def test_chunked_is_refused_with_411(server):
     server.expect("WSGI0139", "chunked")
     with server.raw() as raw:
@@ -116,6 +155,7 @@ def test_chunked_is_refused_with_411(server):
         assert status == 411
 
 
+@pytest.mark.compat("CHECK-coding")
 def test_unknown_transfer_encoding_is_refused(server):
     with server.raw() as raw:
         raw.request("POST /echo?how=all", "Transfer-Encoding: gzip", "Connection: close")
@@ -123,6 +163,7 @@ def test_unknown_transfer_encoding_is_refused(server):
         assert status == 400
 
 
+@pytest.mark.compat("CHECK-length")
 @pytest.mark.parametrize("length", ["-1", "abc", "5 5", "99999999999999999999"])
 def test_bad_content_length_is_refused_with_400(server, length):
     with server.raw() as raw:
@@ -141,6 +182,7 @@ def test_two_uploads_at_once_by_slow_clients(server):
         assert slow.read_to_end().endswith(b"1" * 10 + b"2" * 10)
 
 
+@pytest.mark.compat("BODY-streamed", "BODY-duplex")
 def test_duplex(server):
     """Body and answer travel both ways at the same time: each line is answered before the next
     is sent."""

@@ -17,6 +17,7 @@ def gates(server):
     return path
 
 
+@pytest.mark.compat("RESP-iterables", "RESP-empty-items")
 @pytest.mark.parametrize("path, body", [
     ("list-of-many", b"one two three"),
     ("tuple-of-one", b"only"),
@@ -29,6 +30,7 @@ def test_kinds_of_iterables(server, path, body):
     assert (reply.status, reply.body) == (200, body)
 
 
+@pytest.mark.compat("RESP-flush", "RESP-head-first", "START-write")
 @pytest.mark.parametrize("path", ["/waiting", "/waiting/write"])
 def test_each_part_reaches_the_client_before_the_next_is_made(server, gates, path):
     with server.raw() as raw:
@@ -51,12 +53,14 @@ def test_a_megabyte(server, path):
         assert reply.header("Content-Length") == str(1 << 20)
 
 
+@pytest.mark.compat("RESP-length-surplus")
 def test_surplus_bytes_are_dropped(server):
     with server.keep_alive() as session:
         assert session.get("/response/too-long").body == b"12345"
         assert session.get("/hello").body == b"Hello world\n"
 
 
+@pytest.mark.compat("HEAD-no-body")
 @pytest.mark.parametrize("path, length", [
     ("/hello", "12"),
     ("/response/many-announced?chunks=16", str(1 << 20)),
@@ -72,6 +76,7 @@ def test_head_has_the_fields_of_get_and_no_body(server, path, length):
         assert session.get("/hello").body == b"Hello world\n"
 
 
+@pytest.mark.compat("START-status", "RESP-own-error")
 @pytest.mark.parametrize("line, status, reason", [
     ("200 OK", 200, "OK"),
     ("201 Created", 201, "Created"),
@@ -91,10 +96,12 @@ def test_statuses(server, line, status, reason):
     assert reply.body == b"the application's own body\n"
 
 
+@pytest.mark.compat("START-status")
 def test_status_without_a_reason(server):
     assert server.get("/response/status?status=404").status == 404
 
 
+@pytest.mark.compat("RESP-no-body")
 @pytest.mark.parametrize("line", ["204 No Content", "304 Not Modified"])
 def test_statuses_without_a_body(server, line):
     with server.keep_alive() as session:
@@ -103,6 +110,7 @@ def test_statuses_without_a_body(server, line):
         assert session.get("/hello").body == b"Hello world\n"
 
 
+@pytest.mark.compat("RESP-dup-headers")
 def test_fields(server):
     reply = server.get("/response/head-fields")
     assert reply.header_all("Set-Cookie") == ["first=1; Path=/", "second=2; Path=/"]
@@ -123,6 +131,7 @@ def test_a_hundred_kilobytes_of_fields(server):
         assert all(fields[f"x-number-{number}"] == "v" * 1000 for number in range(100))
 
 
+@pytest.mark.compat("START-again")
 def test_a_later_head_replaces_the_earlier_one(server):
     reply = server.get("/response/replaced")
     assert (reply.status, reply.reason) == (503, "Busy")
@@ -130,6 +139,7 @@ def test_a_later_head_replaces_the_earlier_one(server):
     assert reply.body == b"replaced\n"
 
 
+@pytest.mark.compat("RESP-close")
 def test_close_is_called_after_the_last_part(server):
     note = server.note("closed")
     assert server.get(f"/response/closing?chunks=3&note={note}").status == 200

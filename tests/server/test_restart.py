@@ -16,6 +16,7 @@ def server(launch_once, mode):
     return launch_once(mode, daemon="processes=2 threads=4")
 
 
+@pytest.mark.compat("LIFE-stop")
 @pytest.mark.parametrize("kind", ["restart", "graceful"])
 def test_a_new_family_serves_and_the_old_one_is_gone(server, kind):
     first = server.get("/process").json()["pid"]
@@ -28,6 +29,7 @@ def test_a_new_family_serves_and_the_old_one_is_gone(server, kind):
         assert not before & set(server.family())
 
 
+@pytest.mark.compat("LIFE-graceful")
 def test_graceful_lets_running_requests_end(server):
     gates = server.directory / "notes" / "running"
     gates.mkdir()
@@ -47,6 +49,7 @@ def test_graceful_lets_running_requests_end(server):
                20 * env.PATIENCE)
 
 
+@pytest.mark.compat("LIFE-graceful", "LIFE-queue")
 def test_no_request_is_lost_by_graceful(server):
     """Clients with fresh connections ask all the time."""
     server.get("/hello")
@@ -77,6 +80,7 @@ def test_no_request_is_lost_by_graceful(server):
     assert wrong == []
 
 
+@pytest.mark.compat("LIFE-stop")
 def test_stop_with_a_request_inside(server):
     """An application that does not end is given up after shutdown-timeout."""
     url = server.script("stubborn.py", '''
@@ -100,6 +104,7 @@ def application(environ, start_response):
         server.stop()
 
 
+@pytest.mark.compat("INTERP-end")
 def test_exit_handlers_of_the_application_run(server):
     url = server.script("at_exit.py", '''
 import atexit

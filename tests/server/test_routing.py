@@ -81,15 +81,18 @@ def ask(server, path, **headers):
     return reply.json()
 
 
+@pytest.mark.compat("NAME-host")
 def test_host_is_the_name_that_the_client_asked_for(server):
     assert ask(server, "/host", Host=f"asked.example:{server.port}")["interpreter"] == \
         f"asked.example:{server.port}"
 
 
+@pytest.mark.compat("NAME-env")
 def test_variable_names_the_interpreter(server):
     assert ask(server, "/env", X_Interpreter="chosen")["interpreter"] == "chosen"
 
 
+@pytest.mark.compat("NAME-env-again")
 @pytest.mark.parametrize("value, expected", [
     ("%{GLOBAL}", ""),
     ("%{SERVER}", "first:PORT"),
@@ -102,16 +105,19 @@ def test_variable_is_expanded_once_more(server, value, expected):
     assert found["interpreter"] == expected.replace("PORT", str(server.port))
 
 
+@pytest.mark.compat("NAME-env-unset")
 def test_variable_that_does_not_exist_is_a_literal(server):
     assert ask(server, "/env")["interpreter"] == "%{ENV:INTERPRETER}"
 
 
+@pytest.mark.compat("NAME-env", "NAME-env-again")
 def test_variable_names_the_process_group(server):
     assert ask(server, "/group", X_Group="blue")["group"] == "blue"
     assert ask(server, "/group", X_Group="green")["group"] == "green"
     assert ask(server, "/group", X_Group="%{GLOBAL}")["group"] == ""
 
 
+@pytest.mark.compat("CHECK-group-unknown", "NAME-env-unset")
 @pytest.mark.parametrize("headers, name", [
     ({"X-Group": "red"}, "'red'"),
     ({}, r"'%\{ENV:GROUP\}'"),
@@ -121,17 +127,20 @@ def test_variable_that_leads_to_no_group_is_500(server, headers, name):
     assert server.get("/group", headers=headers).status == 500
 
 
+@pytest.mark.compat("NAME-callable", "NAME-env", "NAME-env-unset", "DIR-callableobject")
 def test_callable_object(server):
     assert ask(server, "/callable", X_Callable="other")["which"] == "other"
     assert ask(server, "/callable")["callable"] == "application"
     assert ask(server, "/odd")["callable"] == "application"
 
 
+@pytest.mark.compat("NAME-callable-alias")
 def test_callable_object_of_an_alias_is_a_literal(server):
     server.expect("WSGI0089", r"no callable '%\{ENV:CALLABLE\}'.*answer, application, other")
     assert server.get("/raw", headers={"X-Callable": "other"}).status == 500
 
 
+@pytest.mark.compat("DIR-restrictprocess", "CHECK-group-restricted", "GROUP-restrict-first")
 def test_restrict_process(server):
     assert ask(server, "/blue-only", X_Group="blue")["group"] == "blue"
     assert ask(server, "/embedded-only", X_Group="%{GLOBAL}")["group"] == ""
@@ -144,11 +153,13 @@ def test_restrict_process(server):
         server.check()
 
 
+@pytest.mark.compat("DIR-restrictprocess-none")
 def test_restrict_process_without_a_name_allows_nothing(server):
     server.expect("WSGI0149")
     assert server.get("/nothing").status == 500
 
 
+@pytest.mark.compat("MERGE-inner", "MERGE-vhost", "MAP-options")
 def test_merging(server):
     host = {"Host": "first"}
     assert ask(server, "/both", **host)["interpreter"] == "outer"
@@ -157,11 +168,13 @@ def test_merging(server):
     assert ask(server, "/overridden", **host)["interpreter"] == "option"
 
 
+@pytest.mark.compat("MERGE-alias-order")
 def test_aliases_of_the_virtual_host_come_first_and_in_order(server):
     assert ask(server, "/aliased", Host="first")["interpreter"] == "of-the-host"
     assert ask(server, "/aliased/deeper", Host="first")["interpreter"] == "of-the-host"
 
 
+@pytest.mark.compat("NAME-host")
 def test_clients_cannot_make_interpreters_without_end(launch_once, mode):
     server = launch_once(mode, single_child=True, config="""
 WSGIScriptAlias /host "${apps}/hello.py" application-group=%{HOST}
@@ -178,6 +191,7 @@ WSGIScriptAlias /host "${apps}/hello.py" application-group=%{HOST}
     assert "64" in server.log.text()
 
 
+@pytest.mark.compat("DIR-restrictembedded", "DIR-restrictembedded-python", "CHECK-embedded-off")
 def test_restrict_embedded(launch_once):
     server = launch_once("embedded", config="""
 WSGIRestrictEmbedded On
@@ -190,3 +204,28 @@ WSGIScriptAlias /blue "${apps}/process.py" process-group=blue
     for pid in server.httpd_children():
         with open(f"/proc/{pid}/maps") as maps:
             assert "lib-dynload" not in maps.read(), "Python has not started in a child"
+
+
+@pytest.mark.compat("NAME-env-notes")
+def test_a_note_comes_before_a_variable(launch_once):
+    server = launch_once("embedded", modules=["lua", "setenvif"], start=False, config="""
+WSGIScriptAlias /noted "${scripts}/who.py" application-group=%{ENV:INTERPRETER}
+SetEnvIf X-Interpreter (.+) INTERPRETER=$1
+<Location /noted>
+    LuaHookFixups "${root}/note.lua" note
+</Location>
+""")
+    server.script("who.py", WHO)
+    (server.directory / "note.lua").write_text('''
+function note(r)
+    if r.args == "noted" then
+        r.notes["INTERPRETER"] = "of the note"
+    end
+    return apache2.DECLINED
+end
+''')
+    server.start()
+    assert ask(server, "/noted", X_Interpreter="of-the-variable")["interpreter"] == \
+        "of-the-variable"
+    assert ask(server, "/noted?noted", X_Interpreter="of-the-variable")["interpreter"] == \
+        "of the note"

@@ -33,21 +33,25 @@ def server(launch, mode):
     return launch(mode, config=CONFIG)
 
 
+@pytest.mark.compat("CHECK-missing")
 def test_missing(server):
     server.expect("WSGI0135", f"{server.directory}/nowhere")
     assert server.get("/missing").status == 404
 
 
+@pytest.mark.compat("CHECK-missing")
 def test_missing_in_an_aliased_directory(server):
     server.expect("WSGI0135", f"{server.directory}/scripts/nothing.py")
     assert server.get("/scripts/nothing.py").status == 404
 
 
+@pytest.mark.compat("CHECK-directory")
 def test_directory(server):
     server.expect("WSGI0136", f"{server.directory}/scripts")
     assert server.get("/directory").status == 403
 
 
+@pytest.mark.compat("CHECK-pathinfo", "HANDLER-pathinfo")
 def test_path_info_where_it_is_not_accepted(server):
     url = server.script("no-path-info.py", GOOD)
     server.expect("WSGI0137", "no-path-info.py")
@@ -55,6 +59,7 @@ def test_path_info_where_it_is_not_accepted(server):
     assert server.get(f"{url}/info").status == 404
 
 
+@pytest.mark.compat("MAP-access")
 def test_access_to_the_file_is_needed(server):
     server.expect("AH01630", "client denied by server configuration")
     assert server.get("/outside").status == 403
@@ -66,6 +71,7 @@ def test_unreadable(server):
     assert server.get(url).status == 500
 
 
+@pytest.mark.compat("LOAD-exception", "FAIL-application")
 @pytest.mark.parametrize("name, source, output", [
     ("syntax.py", "def application(:\n", r"SyntaxError: "),
     ("indent.py", "if True:\nx = 1\n", r"IndentationError: "),
@@ -82,6 +88,7 @@ def test_500_where_loading_fails(server, name, source, output):
     assert server.get("/hello").body == b"Hello world\n"
 
 
+@pytest.mark.compat("LOAD-exit", "LOG-exit")
 def test_sys_exit_while_loading(server):
     url = server.script("exits.py", "import sys\nsys.exit('on purpose')\n")
     server.expect(LOAD_EXITED, f"{server.directory}/scripts/exits.py")
@@ -91,6 +98,7 @@ def test_sys_exit_while_loading(server):
     assert server.family() == before
 
 
+@pytest.mark.compat("LOAD-no-callable")
 @pytest.mark.parametrize("name, source", [
     ("empty.py", ""),
     ("other.py", "def app(environ, start_response):\n    return []\n"),
@@ -101,12 +109,14 @@ def test_500_without_the_callable(server, name, source):
     assert server.get(url).status == 500
 
 
+@pytest.mark.compat("LOAD-no-callable")
 def test_the_names_that_the_script_does_have_are_told(server):
     url = server.script("flask_like.py", "def app(): pass\ndef create_app(): pass\n")
     server.expect(NO_CALLABLE, "only these: app, create_app;")
     assert server.get(url).status == 500
 
 
+@pytest.mark.compat("LOAD-not-callable")
 def test_500_where_it_cannot_be_called(server):
     url = server.script("number.py", "application = 42\n")
     server.expect(NOT_CALLABLE, "number.py.*int")
@@ -118,6 +128,7 @@ def test_callable_with_another_name(server):
     assert server.get("/other-name").body == b"good"
 
 
+@pytest.mark.compat("LOAD-again-changed")
 def test_failed_load_is_tried_again_once_the_script_is_changed(server):
     url = server.script("repaired.py", "raise ZeroDivisionError('on purpose')\n")
     server.expect(LOAD_FAILED, "repaired.py", count=None)
@@ -128,6 +139,7 @@ def test_failed_load_is_tried_again_once_the_script_is_changed(server):
     assert (reply.status, reply.body) == (200, b"good")
 
 
+@pytest.mark.compat("LOAD-file")
 def test_odd_names(server):
     for name in ("no_suffix", "two.dots.wsgi", "with blank.py", "caf\u00e9.py"):
         server.script(name, GOOD)
@@ -135,6 +147,7 @@ def test_odd_names(server):
         assert server.get(f"/scripts/{url}").body == b"good"
 
 
+@pytest.mark.compat("LOAD-name", "LOAD-syspath", "CONF-script-path")
 def test_module_name_and_file(server):
     """__name__ is made from the path, so that two scripts of one name stay apart."""
     found = server.get("/process").json()

@@ -24,6 +24,7 @@ def test_get(server, path):
         assert validated.body == plain.body
 
 
+@pytest.mark.compat("ENV-streams")
 @pytest.mark.parametrize("how", ["chunks", "bytes", "readline", "readlines", "iterate", "none"])
 @pytest.mark.parametrize("body", [b"", b"one\ntwo\nthree"])
 def test_post(server, how, body):
@@ -41,6 +42,7 @@ def test_file_wrapper(server):
     assert server.get(f"/validated/files?file={path}").body == path.read_bytes()
 
 
+@pytest.mark.compat("ERRORS-lines")
 def test_errors_stream(server):
     server.expect_output("said to wsgi.errors", count=1)
     server.expect_output("^.*(one|two|three)$", count=3)

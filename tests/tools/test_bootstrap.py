@@ -38,8 +38,8 @@ class Machine:
         self.program("apt-get", APT_GET)
         return self
 
-    def install(self, installed="", user_id="0", also=""):
-        done = subprocess.run([ROOT / "bootstrap", "install-deps"], capture_output=True, text=True,
+    def install(self, *options, installed="", user_id="0", also=""):
+        done = subprocess.run([ROOT / "bootstrap", "install-deps", *options], capture_output=True, text=True,
                               env={"PATH": str(self.bin), "INSTALLED": installed, "ALSO": also,
                                    "USER_ID": user_id, "CALLS": str(self.calls)})
         calls = self.calls.read_text().splitlines() if self.calls.exists() else []
@@ -65,6 +65,14 @@ def test_only_what_is_missing_is_installed_without_recommends(machine):
     packages = install[install.index("install") + 1:]
     assert "apache2-bin" in packages and "libcmocka-dev" in packages
     assert not {"gcc", "apache2", "clang"} & set(packages)
+
+
+@pytest.mark.parametrize("options, is_asked_for", [((), False), (("--all",), True)])
+def test_roots_and_debug_pythons_are_for_all_alone(machine, options, is_asked_for):
+    done, calls = machine.with_apt().install(*options)
+    assert done.returncode == 0, done.stderr
+    for package in ("debootstrap", "python3-dbg", "libpython3-dbg"):
+        assert (package in calls[-1].split()) == is_asked_for
 
 
 def test_a_package_that_would_start_a_server_is_refused(machine):

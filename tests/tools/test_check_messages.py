@@ -16,6 +16,14 @@ WSGI_MESSAGE(1001, ERR, "the first \\"cause\\"",
 /* proxy */
 WSGI_MESSAGE(1301, WARNING, "a|b", "do it")
 """
+OPTIONS = """\
+/* A head comment. */
+
+/* processes */
+OPTION("threads", option_number, group.settings.threads, 0, 65533, "15",
+       "requests at a time")
+OPTION("buffer", accept_size, ignored, 512, INT32_MAX, "0", "none is needed")
+"""
 LOG = 'void f(void)\n{\n    wsgi_log(WSGI_LOG_ERR, WSGI_ID(1001) "cannot (%d)", 1);\n}\n'
 RELAY = 'void g(void)\n{\n    wsgi_log(WSGI_LOG_WARNING, WSGI_ID(1301) "slow");\n}\n'
 
@@ -23,6 +31,7 @@ RELAY = 'void g(void)\n{\n    wsgi_log(WSGI_LOG_WARNING, WSGI_ID(1301) "slow");\
 @pytest.fixture
 def tree(tree):
     tree.write("src/core/messages.def", TABLE)
+    tree.write("src/server/daemon_options.def", OPTIONS)
     tree.write("src/core/log.c", LOG)
     tree.write("src/proxy/relay.c", RELAY)
     return tree
@@ -57,6 +66,7 @@ def test_disorder_is_refused(tree, path, text, finding):
 
 
 def test_the_page_follows_the_table(tree):
+    tree.run("gen-docs")
     page = tree.write("docs/messages.md", "old")
     tree.refuses("gen-docs", "docs/messages.md: does not say what its table says", "--check")
     assert page.read_text() == "old"
@@ -65,3 +75,11 @@ def test_the_page_follows_the_table(tree):
     assert "## Core and metrics" in page.read_text()
     assert "| WSGI1301 | warning | a\\|b | do it |" in page.read_text()
     tree.accepts("gen-docs", "--check")
+
+
+def test_the_page_of_options(tree):
+    tree.run("gen-docs")
+    page = (tree.root / "docs/daemon-options.md").read_text()
+    assert "## Processes" in page
+    assert "| `threads` | 0 … 65533 | 15 | requests at a time |" in page
+    assert "| `buffer` | 0, or 512 … 2147483647 | 0 | **no effect:** none is needed |" in page

@@ -18,6 +18,7 @@ case $2 in
 *Py_ENABLE_SHARED*) echo {shared} ;;
 *LIBDIR*) echo /usr/lib ;;
 *LDLIBRARY*) echo libpython-that-is-not-there.so ;;
+*ABIFLAGS*) echo '{flags}' ;;
 esac
 """
 
@@ -27,9 +28,10 @@ def configure(directory, *options, **environment):
                           capture_output=True, env={**os.environ, **environment})
 
 
-def python(directory, version="3.11", include="/usr/include/python3.11", shared="1"):
+def python(directory, version="3.11", include="/usr/include/python3.11", shared="1",
+           flags=""):
     path = directory / "python"
-    path.write_text(PYTHON.format(version=version, include=include, shared=shared))
+    path.write_text(PYTHON.format(version=version, include=include, shared=shared, flags=flags))
     path.chmod(0o755)
     return f"--with-python={path}"
 
@@ -86,6 +88,17 @@ def test_no_python_headers(tmp_path):
 def test_no_libpython(tmp_path):
     assert_error(configure(tmp_path, python(tmp_path)),
                  "/usr/lib/libpython-that-is-not-there.so is missing", "libpython3-dev (Debian)")
+
+
+def test_no_debug_python(tmp_path):
+    assert_error(configure(tmp_path, "--with-python=/nowhere/python3-dbg"),
+                 "/nowhere/python3-dbg is not a Python that runs: install python3-dbg, or ")
+
+
+@pytest.mark.parametrize("include", ["/nowhere/include", "/usr/include/python3.11"])
+def test_no_headers_or_library_of_a_debug_python(tmp_path, include):
+    assert_error(configure(tmp_path, python(tmp_path, include=include, flags="d")),
+                 "is missing: install libpython3-dbg and libpython3-dev (Debian) or python3-debug")
 
 
 def test_a_static_python(tmp_path):

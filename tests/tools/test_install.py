@@ -45,6 +45,16 @@ def test_install_and_uninstall(installed):
     assert not [path for path in installed.rglob("*") if path.is_file()]
 
 
+def test_a_program_can_be_installed_alone(tmp_path):
+    """As for another Python: `./configure --with-python=… && make install-daemon`."""
+    make("install-daemon", f"DESTDIR={tmp_path}")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    program = Path(query("DAEMON")).name
+    assert files == [Path(f"{tmp_path}{query('libexecdir')}/{program}")]
+    assert files[0].stat().st_mode & 0o777 == 0o755
+    assert re.fullmatch(r"wsgi-daemon-3\.\d+", program)
+
+
 def test_the_module_exports_its_record_and_nothing_else():
     listing = subprocess.check_output(
         ["nm", "-D", "--defined-only", "--format=posix", BUILD / query("MODULE")], text=True)

@@ -39,3 +39,9 @@ def test_failures_are_counted_and_shown(tree, script, last):
 
 def test_no_program_at_all_is_a_failure(tree):
     assert run(tree).returncode == 1
+
+
+def test_what_a_program_says_is_kept_beside_it(tree):
+    run(tree, "echo ok 1 - a", "echo not ok 1 - b; exit 1")
+    texts = [(tree.root / f"core/test_{number}.tap").read_text() for number in range(2)]
+    assert texts == ["ok 1 - a\n", "not ok 1 - b\n"]

@@ -95,7 +95,7 @@ static const struct {
     uint8_t flags;
 } limits[WSGI_FRAME_COUNT] = {
     [WSGI_FRAME_HELLO] = {12, 12, 0},
-    [WSGI_FRAME_REQUEST] = {86, WSGI_WIRE_REQUEST_MAX, WSGI_FRAME_FLAG_TELLME},
+    [WSGI_FRAME_REQUEST] = {94, WSGI_WIRE_REQUEST_MAX, WSGI_FRAME_FLAG_TELLME},
     [WSGI_FRAME_BODY] = {0, WSGI_WIRE_DATA_MAX, 0},
     [WSGI_FRAME_BODY_END] = {4, 4, 0},
     [WSGI_FRAME_HEAD] = {8, WSGI_WIRE_HEAD_MAX, 0},
@@ -302,6 +302,7 @@ static wsgi_request_t a_request(void)
         .script_mtime_us = INT64_C(-5),
         .request_start_us = INT64_C(1700000000000000),
         .queue_start_us = INT64_C(1700000000000123),
+        .firm_until_us = INT64_C(98765432109),
         .script = WSGI_LITERAL("/srv/app.wsgi"),
         .process_group = WSGI_LITERAL("group"),
         .application_group = WSGI_LITERAL(""),
@@ -328,6 +329,7 @@ static void assert_same_request(const wsgi_request_t *got, const wsgi_request_t 
     assert_int_equal(got->script_mtime_us, want->script_mtime_us);
     assert_int_equal(got->request_start_us, want->request_start_us);
     assert_int_equal(got->queue_start_us, want->queue_start_us);
+    assert_int_equal(got->firm_until_us, want->firm_until_us);
     assert_same_text(got->script, want->script);
     assert_same_text(got->process_group, want->process_group);
     assert_same_text(got->application_group, want->application_group);
@@ -375,7 +377,7 @@ static void test_smallest_request(void **state)
 
     (void)state;
     assert_int_equal(wsgi_wire_put_request(&out, 0, &request), WSGI_OK);
-    assert_int_equal(out.len, 8 + 86);
+    assert_int_equal(out.len, 8 + 94);
     assert_int_equal(
         wsgi_wire_get_request(the_frame(&out, WSGI_FRAME_REQUEST).payload, &store, &got), WSGI_OK);
     assert_same_request(&got, &request);
@@ -393,7 +395,7 @@ static void test_name_of_a_numbered_variable_stays_at_home(void **state)
 
     (void)state;
     assert_int_equal(wsgi_wire_put_request(&out, 0, &request), WSGI_OK);
-    assert_int_equal(out.len, 8 + 86 + 8 + 1);
+    assert_int_equal(out.len, 8 + 94 + 8 + 1);
     assert_int_equal(
         wsgi_wire_get_request(the_frame(&out, WSGI_FRAME_REQUEST).payload, &store, &got), WSGI_OK);
     assert_int_equal(got.vars[0].number, WSGI_META_PATH_INFO);
@@ -443,11 +445,11 @@ static void test_request_with_a_wrong_byte(void **state)
         {48, 9},                /* first part shorter than what is there */
         {52, 12},               /* script one byte shorter: no NUL behind it */
         {76, 1},                /* reserved */
-        {80 + 4, 0},            /* a NUL inside the script */
-        {80 + 13, 'x'},         /* none behind it */
-        {126, 0},               /* REQUEST_METHOD becomes a variable without number and name */
-        {126, WSGI_META_COUNT}, /* a number that does not exist */
-        {128, 1},               /* a number and a name */
+        {88 + 4, 0},            /* a NUL inside the script */
+        {88 + 13, 'x'},         /* none behind it */
+        {134, 0},               /* REQUEST_METHOD becomes a variable without number and name */
+        {134, WSGI_META_COUNT}, /* a number that does not exist */
+        {136, 1},               /* a number and a name */
     };
 
     (void)state;
@@ -599,12 +601,12 @@ static void set_value_len(wsgi_request_t *request, size_t len)
 
 static void set_largest_whole(wsgi_request_t *request)
 {
-    set_value_len(request, WSGI_WIRE_REQUEST_MAX - 86 - 8);
+    set_value_len(request, WSGI_WIRE_REQUEST_MAX - 94 - 8);
 }
 
 static void set_too_large_whole(wsgi_request_t *request)
 {
-    set_value_len(request, WSGI_WIRE_REQUEST_MAX - 86 - 8 + 1);
+    set_value_len(request, WSGI_WIRE_REQUEST_MAX - 94 - 8 + 1);
 }
 
 static void set_absurd_value(wsgi_request_t *request)

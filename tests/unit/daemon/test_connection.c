@@ -298,7 +298,7 @@ static void test_a_request_that_is_withdrawn_begins_nothing(void **state)
     shutdown(t.far, SHUT_WR);
     t.application = must_not_be_called;
     serve();
-    expect_nothing_begun(HELLO);
+    expect_nothing_begun(HELLO " GOAWAY");
     assert_string_equal(log_lines, "");
 }
 
@@ -461,9 +461,281 @@ static void test_names_of_states(void **state)
 {
     (void)state;
     assert_string_equal(wsgi_connection_state_name(WSGI_CONNECTION_TAKEN), "TAKEN");
+    assert_string_equal(wsgi_connection_state_name(WSGI_CONNECTION_IDLE), "IDLE");
     assert_string_equal(wsgi_connection_state_name(WSGI_CONNECTION_REQUEST), "REQUEST");
     assert_string_equal(wsgi_connection_state_name(WSGI_CONNECTION_SERVE), "SERVE");
     assert_string_equal(wsgi_connection_state_name(WSGI_CONNECTION_CLOSE), "CLOSE");
+}
+
+/* --- IDLE: kept connections ------------------------------------------------------------------ */
+
+static bool is_keeping;
+static unsigned keep_questions;
+
+static bool may_keep(void *baton, wsgi_connection_t *conn)
+{
+    assert_ptr_equal(baton, &t);
+    assert_ptr_equal(conn, &t.conn);
+    assert_int_equal(t.row.busy, t.row.requests > 0 ? 1 : 0); /* END has not been sent */
+    keep_questions++;
+    return is_keeping;
+}
+
+static void keep_connections(void)
+{
+    t.settings.may_keep = may_keep;
+    t.settings.baton = &t;
+    is_keeping = true;
+    keep_questions = 0;
+}
+
+static void expect_kept(void)
+{
+    assert_true(wsgi_connection_is_kept(&t.conn));
+    assert_true(t.conn.fd >= 0);
+    assert_int_equal(t.row.busy, 0);
+}
+
+static void expect_closed(void)
+{
+    assert_false(wsgi_connection_is_kept(&t.conn));
+    assert_int_equal(t.conn.fd, -1);
+    assert_int_equal(t.row.busy, 0);
+}
+
+/* Serves one that is kept; what it said is in t.got, anew for each. */
+static void serve_and_listen(const wsgi_request_t *request, uint8_t flags, const char *answer)
+{
+    const int near = t.near;
+
+    put_request(t.far, flags, request);
+    t.near = -1;
+    t.served =
+        near >= 0 ? wsgi_connection_serve(&t.conn, near) : wsgi_connection_serve_next(&t.conn);
+    forget(&t.got);
+    assert_true(collect_some(&t.got, t.far, 64 << 10));
+    if (wsgi_connection_is_kept(&t.conn)) {
+        struct pollfd pollfd = {.fd = t.far, .events = POLLIN};
+        while (__real_poll(&pollfd, 1, 0) == 1) {
+            assert_true(collect_some(&t.got, t.far, 64 << 10));
+        }
+    }
+    else {
+        collect(&t.got, t.far);
+    }
+    assert_string_equal(describe(&t.got), answer);
+}
+
+static void test_requests_follow_each_other(void **state)
+{
+    const wsgi_request_t request = usual_request();
+
+    (void)state;
+    keep_connections();
+    serve_and_listen(&request, 0, HELLO " HEAD(200 OK) DATA(hello) END");
+    for (unsigned i = 0; i < 3; i++) {
+        expect_kept();
+        t.application = look_at_request;
+        serve_and_listen(&request, 0, "HEAD(200 OK) DATA(hello) END"); /* no HELLO again */
+        assert_int_equal(t.served, WSGI_SERVED);
+    }
+    is_keeping = false;
+    serve_and_listen(&request, 0, HELLO_ANSWER + sizeof(HELLO));
+    expect_closed();
+    assert_int_equal(t.row.requests, 5);
+    assert_int_equal(keep_questions, 5);
+    assert_string_equal(log_lines, "");
+}
+
+static void test_nothing_on_a_kept_connection(void **state)
+{
+    const wsgi_request_t request = usual_request();
+
+    (void)state;
+    keep_connections();
+    serve_and_listen(&request, 0, HELLO " HEAD(200 OK) DATA(hello) END");
+    assert_int_equal(wsgi_connection_serve_next(&t.conn), WSGI_SERVED_NOTHING);
+    expect_kept();
+    close_far();
+    assert_int_equal(wsgi_connection_serve_next(&t.conn), WSGI_SERVED_NOTHING);
+    expect_closed();
+    assert_string_equal(log_lines, "");
+}
+
+static void test_a_kept_connection_is_taken_back(void **state)
+{
+    const wsgi_request_t request = usual_request();
+
+    (void)state;
+    keep_connections();
+    serve_and_listen(&request, 0, HELLO " HEAD(200 OK) DATA(hello) END");
+    put_request(t.far, 0, &request); /* in the same instant */
+    wsgi_connection_revoke(&t.conn);
+    expect_closed();
+    forget(&t.got);
+    assert_true(collect_some(&t.got, t.far, 64 << 10));
+    assert_string_equal(describe(&t.got), "GOAWAY");
+    char byte;
+    assert_int_equal(recv(t.far, &byte, 1, 0), -1);
+    assert_int_equal(errno, ECONNRESET); /* tells that it was not read */
+}
+
+static void test_a_withdrawn_request_on_a_kept_connection(void **state)
+{
+    const wsgi_request_t request = usual_request();
+
+    (void)state;
+    keep_connections();
+    serve_and_listen(&request, 0, HELLO " HEAD(200 OK) DATA(hello) END");
+    t.application = must_not_be_called;
+    put_request(t.far, 0, &request);
+    shutdown(t.far, SHUT_WR);
+    assert_int_equal(wsgi_connection_serve_next(&t.conn), WSGI_SERVED_NOTHING);
+    expect_closed();
+    forget(&t.got);
+    collect(&t.got, t.far);
+    assert_string_equal(describe(&t.got), "GOAWAY");
+}
+
+static void must_not_look(void)
+{
+    fail_msg("looked for a withdrawal");
+}
+
+static void test_a_firm_request_is_not_looked_after(void **state)
+{
+    wsgi_request_t request = usual_request();
+
+    (void)state;
+    request.firm_until_us = INT64_MAX;
+    t.on_peek = must_not_look;
+    serve_request(&request, 0);
+    expect_answer(HELLO_ANSWER);
+}
+
+static void test_garbage_on_a_kept_connection(void **state)
+{
+    const wsgi_request_t request = usual_request();
+
+    (void)state;
+    keep_connections();
+    serve_and_listen(&request, 0, HELLO " HEAD(200 OK) DATA(hello) END");
+    put_bytes(t.far, "GET / HTTP/1.1\r\n\r\n", 18);
+    t.application = must_not_be_called;
+    assert_int_equal(wsgi_connection_serve_next(&t.conn), WSGI_SERVED_NOTHING);
+    expect_closed();
+    assert_true(is_logged("<3> WSGI1407: [group] (REQUEST) dropped a connection from httpd: "));
+}
+
+/* The body: the connection is kept where nothing of it can get in the way of the next request. */
+
+static int read_four(wsgi_exchange_t *ex)
+{
+    char bytes[4];
+
+    assert_int_equal(ex->verbs->read_body(ex, bytes, 4, WSGI_READ_BLOCK), 4);
+    return say_hello(ex);
+}
+
+static void test_a_body_that_is_read_to_its_length(void **state)
+{
+    const wsgi_request_t request = request_with_body(4);
+
+    (void)state;
+    for (unsigned has_end = 0; has_end < 2; has_end++) {
+        start_again();
+        keep_connections();
+        t.application = read_four;
+        put_request(t.far, WSGI_FRAME_FLAG_TELLME, &request);
+        put_frame(t.far, WSGI_FRAME_BODY, "body");
+        if (has_end != 0) {
+            put_body_end(t.far, WSGI_OK);
+        }
+        const int near = t.near;
+        t.near = -1;
+        wsgi_connection_serve(&t.conn, near);
+        assert_int_equal(wsgi_connection_is_kept(&t.conn), has_end);
+        if (has_end != 0) {
+            wsgi_connection_serve_next(&t.conn);
+            expect_kept();
+            wsgi_connection_revoke(&t.conn);
+        }
+    }
+}
+
+static void test_a_body_that_nobody_asked_for(void **state)
+{
+    const wsgi_request_t with_body = request_with_body(100), next = usual_request();
+
+    (void)state;
+    keep_connections();
+    serve_and_listen(&with_body, WSGI_FRAME_FLAG_TELLME, HELLO " HEAD(200 OK) DATA(hello) END");
+    serve_and_listen(&next, 0, "HEAD(200 OK) DATA(hello) END");
+    expect_kept();
+}
+
+static void test_a_body_that_is_not_read(void **state)
+{
+    const wsgi_request_t request = request_with_body(100);
+
+    (void)state;
+    keep_connections();
+    serve_and_listen(&request, 0, HELLO_ANSWER);
+    expect_closed();
+    assert_int_equal(keep_questions, 0);
+}
+
+static void test_what_comes_behind_a_request(void **state)
+{
+    const wsgi_request_t request = usual_request();
+
+    (void)state;
+    keep_connections();
+    put_request(t.far, 0, &request);
+    serve_and_listen(&request, 0, HELLO_ANSWER); /* two at once: the second is not looked at */
+    expect_closed();
+    assert_int_equal(t.call_count, 1);
+}
+
+static int give_up_in_the_answer(wsgi_exchange_t *ex)
+{
+    ex->verbs->send_head(ex, &ok_head);
+    send_text(ex, "part", WSGI_SEND_MORE);
+    return ex->verbs->finish(ex, WSGI_TRUNCATED, 0);
+}
+
+static void test_an_answer_that_fails_is_not_kept(void **state)
+{
+    const wsgi_request_t request = usual_request();
+
+    (void)state;
+    keep_connections();
+    t.application = give_up_in_the_answer;
+    serve_and_listen(&request, 0, HELLO " HEAD(200 OK) DATA(part)! ABORT(0)");
+    expect_closed();
+}
+
+/* --- queue-timeout --------------------------------------------------------------------------- */
+
+static void test_a_request_that_is_too_old(void **state)
+{
+    wsgi_request_t request = usual_request();
+
+    (void)state;
+    request.request_start_us = wsgi_wall_us() - 3000000;
+    t.settings.queue_timeout_us = 2000000;
+    t.application = must_not_be_called;
+    serve_request(&request, 0);
+    assert_int_equal(t.served, WSGI_SERVED_NOTHING);
+    assert_int_equal(t.row.requests, 0);
+    collect(&t.got, t.far);
+    assert_non_null(strstr(describe(&t.got), "ABORT(504)"));
+    assert_non_null(strstr(t.got.text, "LOG(3["));
+
+    start_again();
+    t.settings.queue_timeout_us = 4000000;
+    serve_request(&request, 0);
+    expect_answer(HELLO_ANSWER);
 }
 
 /* --- SERVE: the request body ----------------------------------------------------------------- */
@@ -1454,6 +1726,18 @@ int main(void)
         TEST(test_another_frame_is_refused_by_its_header),
         TEST(test_no_memory_for_the_request),
         TEST(test_names_of_states),
+        TEST(test_requests_follow_each_other),
+        TEST(test_nothing_on_a_kept_connection),
+        TEST(test_a_kept_connection_is_taken_back),
+        TEST(test_a_withdrawn_request_on_a_kept_connection),
+        TEST(test_a_firm_request_is_not_looked_after),
+        TEST(test_garbage_on_a_kept_connection),
+        TEST(test_a_body_that_is_read_to_its_length),
+        TEST(test_a_body_that_nobody_asked_for),
+        TEST(test_a_body_that_is_not_read),
+        TEST(test_what_comes_behind_a_request),
+        TEST(test_an_answer_that_fails_is_not_kept),
+        TEST(test_a_request_that_is_too_old),
         TEST(test_no_body),
         TEST(test_a_body_that_is_included),
         TEST(test_a_body_in_parts),

@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <grp.h>
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +20,9 @@
 /* The system that the code under test sees. */
 
 enum call {
+    SETPRIORITY,
+    CHROOT,
+    UMASK,
     SETGROUPS,
     GETGROUPS,
     GETGROUPLIST,
@@ -40,7 +45,17 @@ static struct {
     bool is_euid_root_for_all; /* it fails, and the process is root nevertheless */
     unsigned privileged_calls;
     bool is_out_of_memory;
+    int priority;
+    mode_t mask;
+    char root[64];   /* what "/" is, where it was changed */
+    char order[256]; /* what was changed, in order */
 } kernel;
+
+static void note(const char *step)
+{
+    assert_true(strlen(kernel.order) + strlen(step) + 2 < sizeof(kernel.order));
+    strcat(strcat(kernel.order, step), " ");
+}
 
 /* Is it done? Sets what the call returns. */
 static bool is_done(enum call call, int *result)
@@ -50,9 +65,59 @@ static bool is_done(enum call call, int *result)
     return kernel.manners[call] == WORKS;
 }
 
+int __wrap_setpriority(__priority_which_t which, id_t who, int priority)
+{
+    int result;
+
+    note("priority");
+    assert_true(which == PRIO_PROCESS && who == 0);
+    if (is_done(SETPRIORITY, &result)) {
+        kernel.priority = priority;
+    }
+    return result;
+}
+
+int __wrap_getpriority(__priority_which_t which, id_t who)
+{
+    assert_true(which == PRIO_PROCESS && who == 0);
+    return kernel.priority;
+}
+
+int __wrap_chroot(const char *path)
+{
+    int result;
+
+    note("chroot");
+    if (is_done(CHROOT, &result)) {
+        snprintf(kernel.root, sizeof(kernel.root), "%s", path);
+    }
+    return result;
+}
+
+/* With another root, "/" is that. */
+int __real_stat(const char *path, struct stat *info);
+int __wrap_stat(const char *path, struct stat *info)
+{
+    return __real_stat(kernel.root[0] != '\0' && strcmp(path, "/") == 0 ? kernel.root : path, info);
+}
+
+mode_t __wrap_umask(mode_t mask)
+{
+    mode_t before = kernel.mask;
+    int result;
+
+    note("umask");
+    if (is_done(UMASK, &result)) {
+        kernel.mask = mask;
+    }
+    return before;
+}
+
 int __wrap_setgroups(size_t count, const gid_t *list)
 {
     int result;
+
+    note("groups");
 
     kernel.privileged_calls++;
     if (is_done(SETGROUPS, &result)) {
@@ -91,6 +156,8 @@ int __wrap_setresgid(gid_t real, gid_t effective, gid_t saved)
 {
     int result;
 
+    note("gid");
+
     kernel.privileged_calls++;
     if (is_done(SETRESGID, &result)) {
         memcpy(kernel.gids, ((gid_t[]){real, effective, saved}), sizeof(kernel.gids));
@@ -110,6 +177,8 @@ int __wrap_getresgid(gid_t *real, gid_t *effective, gid_t *saved)
 int __wrap_setresuid(uid_t real, uid_t effective, uid_t saved)
 {
     int result;
+
+    note("uid");
 
     kernel.privileged_calls++;
     assert_int_equal(kernel.gids[1], 1002); /* later it could not be taken */
@@ -146,7 +215,11 @@ int __wrap_chdir(const char *path)
 {
     int result;
 
-    return is_done(CHDIR, &result) ? __real_chdir(path) : result;
+    note("chdir");
+    if (!is_done(CHDIR, &result)) {
+        return result;
+    }
+    return __real_chdir(kernel.root[0] != '\0' && strcmp(path, "/") == 0 ? kernel.root : path);
 }
 
 int __real_setenv(const char *name, const char *value, int is_forced);
@@ -174,6 +247,9 @@ static wsgi_group_settings_t alice(void)
         .uid = 1001,
         .gid = 1002,
         .user_name = "alice",
+        .supplementary_groups = "",
+        .chroot = "",
+        .umask = -1,
         .home = "",
         .user_home = home,
         .has_own_user = 1,
@@ -189,6 +265,7 @@ static int set_up(void **state)
     kernel.groups[0] = 0;
     kernel.groups[1] = 4;
     kernel.group_count = 2;
+    kernel.mask = 022;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         unsetenv(names[i]);
     }
@@ -249,6 +326,115 @@ static void test_all_is_taken(void **state)
     assert_memory_equal(kernel.uids, ((uid_t[]){1001, 1001, 1001}), sizeof(kernel.uids));
     assert_here(home);
     assert_string_equal(log_lines, "");
+    assert_string_equal(kernel.order, "groups gid uid chdir ");
+    assert_int_equal(kernel.mask, 022);
+}
+
+static wsgi_group_settings_t alice_with_everything(void)
+{
+    wsgi_group_settings_t settings = alice();
+
+    settings.cpu_priority = 7;
+    settings.chroot = home;
+    settings.supplementary_groups = "7,300";
+    settings.umask = 027;
+    settings.home = "/";
+    return settings;
+}
+
+static void test_the_order_of_the_steps(void **state)
+{
+    const wsgi_group_settings_t settings = alice_with_everything();
+
+    (void)state;
+    expect_taken(&settings);
+    assert_string_equal(kernel.order, "priority chroot chdir groups gid uid umask umask chdir ");
+    assert_memory_equal(kernel.groups, ((gid_t[]){1002, 7, 300}), 3 * sizeof(gid_t));
+    assert_int_equal(kernel.group_count, 3);
+    assert_int_equal(kernel.priority, 7);
+    assert_int_equal(kernel.mask, 027);
+    assert_here(home); /* that is / now */
+}
+
+/* The user database is outside: the groups must be known before. */
+static void test_groups_of_the_user_database_in_a_chroot(void **state)
+{
+    wsgi_group_settings_t settings = alice();
+
+    (void)state;
+    settings.chroot = home;
+    expect_taken(&settings);
+    assert_int_equal(kernel.group_count, 3);
+    assert_memory_equal(kernel.groups, ((gid_t[]){1002, 100, 200}), 3 * sizeof(gid_t));
+}
+
+static void test_priority_root_and_mask_are_checked_and_read_back(void **state)
+{
+    static const char lie[] = "the system said yes and did not do it";
+    static const char no[] = "Operation not permitted";
+    static const struct {
+        enum call call;
+        enum manner manner;
+        const char *words, *cause, *order;
+    } cases[] = {
+        {SETPRIORITY, FAILS, "cannot take cpu-priority 7", no, "priority "},
+        {SETPRIORITY, LIES, "cannot take cpu-priority 7", lie, "priority "},
+        {CHROOT, FAILS, "cannot make chroot=", no, "priority chroot "},
+        {CHROOT, LIES, "cannot make chroot=", lie, "priority chroot chdir "},
+        {CHDIR, FAILS, "cannot make chroot=", no, "priority chroot chdir "},
+        {CHDIR, LIES, "cannot make chroot=", lie, "priority chroot chdir "},
+        {UMASK, LIES, "cannot take umask 027", lie,
+         "priority chroot chdir groups gid uid umask umask "},
+    };
+    const wsgi_group_settings_t settings = alice_with_everything();
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        set_up(state);
+        kernel.manners[cases[i].call] = cases[i].manner;
+        expect_refused(&settings, cases[i].words, cases[i].cause);
+        assert_string_equal(kernel.order, cases[i].order);
+    }
+}
+
+static void test_a_priority_of_minus_one(void **state)
+{
+    wsgi_group_settings_t settings = alice();
+
+    (void)state;
+    settings.cpu_priority = -1;
+    expect_taken(&settings);
+    assert_int_equal(kernel.priority, -1);
+}
+
+/* CVE-2014-0240: setuid() refused at the user's limit of processes, and the daemon went on as root. */
+static void test_cve_2014_0240_a_refused_setuid_ends_it(void **state)
+{
+    static const enum manner manners[] = {FAILS, LIES};
+    const wsgi_group_settings_t settings = alice();
+
+    for (size_t i = 0; i < 2; i++) {
+        set_up(state);
+        kernel.manners[SETRESUID] = manners[i];
+        expect_refused(&settings, "cannot take uid 1001", "limit of processes");
+        assert_here("/usr");
+        assert_int_equal(kernel.uids[1], 0);
+    }
+}
+
+/* CVE-2014-8583: setgroups() refused, and the daemon went on in root's groups. */
+static void test_cve_2014_8583_refused_groups_end_it(void **state)
+{
+    static const enum manner manners[] = {FAILS, LIES};
+    wsgi_group_settings_t settings = alice();
+
+    for (size_t i = 0; i < 4; i++) {
+        set_up(state);
+        settings.supplementary_groups = i < 2 ? "" : "7,300";
+        kernel.manners[SETGROUPS] = manners[i % 2];
+        expect_refused(&settings, "groups of uid 1001", "CAP_SETGID");
+        assert_string_equal(kernel.order, "groups ");
+        assert_int_equal(kernel.group_count, 2); /* root's */
+    }
 }
 
 static void test_a_bare_number_has_its_group_only(void **state)
@@ -268,8 +454,11 @@ static void test_without_root_nothing_is_changed(void **state)
 
     (void)state;
     settings.uid = settings.gid = -1;
+    settings.chroot = home;
+    settings.supplementary_groups = "7";
     expect_taken(&settings);
     assert_int_equal(kernel.privileged_calls, 0);
+    assert_string_equal(kernel.order, "chdir ");
     assert_int_equal(kernel.group_count, 2);
     assert_here(home);
 }
@@ -428,6 +617,7 @@ static void test_httpds_own_user_stays_where_it_is(void **state)
     assert_string_equal(log_lines, "");
 }
 
+/* compat: PROC-user */
 static void test_environment_names_the_user_where_it_named_one(void **state)
 {
     wsgi_group_settings_t settings = alice();
@@ -472,6 +662,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_all_is_taken),
+        TEST(test_the_order_of_the_steps),
+        TEST(test_groups_of_the_user_database_in_a_chroot),
+        TEST(test_priority_root_and_mask_are_checked_and_read_back),
+        TEST(test_a_priority_of_minus_one),
+        TEST(test_cve_2014_0240_a_refused_setuid_ends_it),
+        TEST(test_cve_2014_8583_refused_groups_end_it),
         TEST(test_a_bare_number_has_its_group_only),
         TEST(test_without_root_nothing_is_changed),
         TEST(test_each_step_is_checked_and_read_back),

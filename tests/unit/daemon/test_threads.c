@@ -78,8 +78,10 @@ void wsgi_runtime_thread_end(void)
 int wsgi_gateway_serve(wsgi_interp_t *interp, wsgi_exchange_t *ex, enum wsgi_reload_mode mode)
 {
     (void)interp, (void)mode;
+    int (*application)(wsgi_exchange_t *) = atomic_load(&t.application);
+
     t.running++;
-    const int status = t.application(ex);
+    const int status = application(ex);
     t.running--;
     t.served++;
     return status;
@@ -609,6 +611,243 @@ static void test_a_fork_that_stays_does_not_hold_connections(void **state)
     wsgi_fd_close(&fork_pipe[1]);
 }
 
+/* --- kept connections ------------------------------------------------------------------------ */
+
+static void put_next(int fd)
+{
+    const wsgi_request_t request = usual_request();
+
+    put_request(fd, 0, &request);
+}
+
+/* A caller whose connection is kept: without a body there is nothing in the way. */
+static int call_and_keep(void)
+{
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_true(t.caller_count < MAX_CALLERS);
+    t.callers[t.caller_count++] = pair[0];
+    put_next(pair[0]);
+    pass_descriptors(&pair[1], 1);
+    wsgi_fd_close(&pair[1]);
+    return pair[0];
+}
+
+/* Reads to END or to another end. */
+static void expect_frames(int fd, const char *text)
+{
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+    transcript_t got = {0};
+
+    do {
+        assert_int_equal(poll(&pollfd, 1, LIMIT_US / 1000), 1);
+        assert_true(collect_some(&got, fd, 64 << 10));
+    } while (strlen(describe(&got)) < strlen(text));
+    assert_string_equal(got.text, text);
+    forget(&got);
+}
+
+#define KEPT "HEAD(200 OK) END"
+
+static bool is_at_end(int fd)
+{
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+    char byte;
+
+    return poll(&pollfd, 1, LIMIT_US / 1000) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) <= 0;
+}
+
+static void test_a_connection_is_kept(void **state)
+{
+    (void)state;
+    open_threads();
+    const int fd = call_and_keep();
+    expect_frames(fd, HELLO " " KEPT);
+    for (unsigned i = 0; i < 50; i++) {
+        put_next(fd);
+        expect_frames(fd, KEPT);
+    }
+    assert_int_equal(t.row->leases, 1);
+    assert_int_equal(t.row->busy, 0);
+    assert_int_equal(t.threads->count, 2);
+    shutdown(fd, SHUT_RDWR);
+    WAIT_UNTIL(t.row->leases == 0);
+}
+
+/* The promise: who has a connection finds a thread, although all but it are busy. */
+static void test_a_connection_is_the_promise_of_a_thread(void **state)
+{
+    int fds[3];
+
+    (void)state;
+    open_threads();
+    for (unsigned i = 0; i < 3; i++) {
+        fds[i] = call_and_keep();
+        expect_frames(fds[i], HELLO " " KEPT);
+    }
+    assert_int_equal(t.row->leases, 3);
+    WAIT_UNTIL(t.served == 3);
+    t.application = answer_when_released;
+    for (unsigned i = 0; i < 3; i++) {
+        put_next(fds[i]);
+        WAIT_UNTIL(t.running == i + 1);
+    }
+    const int fd = call_and_keep();
+    assert_true(is_silent(fd));
+    assert_true(is_caller_waiting());
+    t.is_released = true;
+    for (unsigned i = 0; i < 3; i++) {
+        struct pollfd pollfd = {.fd = fds[i], .events = POLLIN};
+        assert_int_equal(poll(&pollfd, 1, LIMIT_US / 1000), 1);
+    }
+    expect_frames(fd, HELLO " " KEPT);
+    assert_int_equal(t.row->leases, 3);
+}
+
+static void test_the_longest_idle_gives_way(void **state)
+{
+    int fds[4];
+
+    (void)state;
+    open_threads();
+    for (unsigned i = 0; i < 4; i++) {
+        fds[i] = call_and_keep();
+        expect_frames(fds[i], HELLO " " KEPT);
+        usleep(2000);
+    }
+    expect_frames(fds[0], "GOAWAY");
+    assert_true(is_at_end(fds[0]));
+    assert_int_equal(t.row->leases, 3);
+    for (unsigned i = 1; i < 4; i++) {
+        put_next(fds[i]);
+        expect_frames(fds[i], KEPT);
+    }
+}
+
+/* With its only thread always busy nobody looks at the rendezvous, if not who has an answer ready. */
+static void test_one_thread_that_is_never_idle(void **state)
+{
+    (void)state;
+    t.settings.max_threads = 1;
+    open_threads();
+    const int fd = call_and_keep();
+    expect_frames(fd, HELLO " " KEPT);
+    WAIT_UNTIL(t.served == 1);
+    t.threads->looked_us = 0;
+    t.application = answer_when_released;
+    put_next(fd);
+    WAIT_UNTIL(t.running == 1);
+    const int other = call_and_keep();
+    t.is_released = true;
+    expect_frames(fd, KEPT ".");
+    assert_true(is_at_end(fd));
+    expect_frames(other, HELLO " " KEPT);
+    assert_int_equal(t.row->leases, 1);
+}
+
+static void test_a_request_in_two_parts(void **state)
+{
+    const wsgi_request_t request = usual_request();
+    wsgi_buffer_t frame = {0};
+
+    (void)state;
+    open_threads();
+    const int fd = call_and_keep();
+    expect_frames(fd, HELLO " " KEPT);
+    assert_int_equal(wsgi_wire_put_request(&frame, 0, &request), WSGI_OK);
+    put_bytes(fd, frame.data, 10);
+    usleep(5000);
+    put_bytes(fd, frame.data + 10, frame.len - 10);
+    expect_frames(fd, KEPT);
+    put_next(fd); /* whatever the second part has set going */
+    expect_frames(fd, KEPT);
+    wsgi_buffer_clear(&frame, 0);
+}
+
+static void test_stopping_takes_idle_connections_back(void **state)
+{
+    (void)state;
+    open_threads();
+    const int fd = call_and_keep();
+    expect_frames(fd, HELLO " " KEPT);
+    stop_threads();
+    expect_frames(fd, "GOAWAY");
+    assert_true(is_at_end(fd));
+    assert_int_equal(t.row->leases, 0);
+}
+
+static void test_a_request_that_runs_while_stopping_is_answered(void **state)
+{
+    pthread_t stopper;
+
+    (void)state;
+    is_stopped = false;
+    open_threads();
+    const int fd = call_and_keep();
+    expect_frames(fd, HELLO " " KEPT);
+    WAIT_UNTIL(t.served == 1);
+    t.application = answer_when_released;
+    put_next(fd);
+    WAIT_UNTIL(t.running == 1);
+    assert_int_equal(pthread_create(&stopper, NULL, stop_aside, t.threads), 0);
+    WAIT_UNTIL(t.threads->is_stopping);
+    t.is_released = true;
+    expect_frames(fd, KEPT ".");
+    assert_int_equal(pthread_join(stopper, NULL), 0);
+    assert_int_equal(t.row->leases, 0);
+    wsgi_threads_free(t.threads);
+    t.threads = NULL;
+}
+
+static void test_a_changed_script_takes_idle_connections_back(void **state)
+{
+    (void)state;
+    open_threads();
+    const int idle = call_and_keep();
+    expect_frames(idle, HELLO " " KEPT);
+    const int fd = call_and_keep();
+    expect_frames(fd, HELLO " " KEPT);
+    t.application = decline;
+    put_next(fd);
+    expect_frames(fd, "GOAWAY");
+    expect_frames(idle, "GOAWAY");
+    expect_event(WSGI_EVENT_RETIRE);
+    WAIT_UNTIL(t.row->leases == 0);
+    assert_int_equal(t.served, 3);
+}
+
+static int fork_and_stay_idle(wsgi_exchange_t *ex)
+{
+    fork_pid = fork();
+    if (fork_pid == 0) {
+        alarm(30);
+        wsgi_threads_forget(t.threads);
+        pause();
+    }
+    return answer(ex);
+}
+
+/* Not even those that are idle at the time. */
+static void test_a_fork_does_not_hold_idle_connections(void **state)
+{
+    int status;
+
+    (void)state;
+    open_threads();
+    const int idle = call_and_keep(), fd = call_and_keep();
+    expect_frames(idle, HELLO " " KEPT);
+    expect_frames(fd, HELLO " " KEPT);
+    t.application = fork_and_stay_idle;
+    put_next(fd);
+    expect_frames(fd, KEPT);
+    stop_threads();
+    expect_frames(idle, "GOAWAY");
+    assert_true(is_at_end(idle));
+    kill(fork_pid, SIGKILL);
+    assert_int_equal(waitpid(fork_pid, &status, 0), fork_pid);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 /* Told to stop by others than a request that was handed back. */
@@ -652,6 +891,15 @@ int main(void)
         TEST(test_a_fork_that_returns_ends),
         TEST(test_a_fork_that_stays_does_not_hold_connections),
         TEST(test_who_stops_taking_leaves_callers_to_others),
+        TEST(test_a_connection_is_kept),
+        TEST(test_a_connection_is_the_promise_of_a_thread),
+        TEST(test_the_longest_idle_gives_way),
+        TEST(test_one_thread_that_is_never_idle),
+        TEST(test_a_request_in_two_parts),
+        TEST(test_stopping_takes_idle_connections_back),
+        TEST(test_a_request_that_runs_while_stopping_is_answered),
+        TEST(test_a_changed_script_takes_idle_connections_back),
+        TEST(test_a_fork_does_not_hold_idle_connections),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,7 +214,7 @@ static void test_an_interrupted_request(void **state)
     const int index = begin_request();
     WAIT_UNTIL(t.interrupts == 1);
     assert_true(t.was_wanted);
-    assert_true(is_logged("<4> WSGI1412: [group] \"- -\" (request ID)"));
+    assert_true(is_logged("<4> WSGI1414: [group] \"- -\" (request ID)"));
     wsgi_flights_end(&t.flights, index, true);
     assert_false(has_event());
 }

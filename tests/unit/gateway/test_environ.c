@@ -58,6 +58,7 @@ static void test_keys_and_types(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: ENV-https */
 static void test_https(void **state)
 {
     fake_exchange_t fake;
@@ -69,6 +70,7 @@ static void test_https(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: ENV-latin1 */
 static void test_bytes_become_latin1_characters(void **state)
 {
     fake_exchange_t fake;
@@ -80,6 +82,7 @@ static void test_bytes_become_latin1_characters(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: ENV-paths */
 static void test_file_names_are_decoded_as_such(void **state)
 {
     fake_exchange_t fake;
@@ -118,6 +121,7 @@ static void test_daemon_times(void **state)
 }
 
 /* What one request had must not show in the next one of the thread, whatever was remembered. */
+/* compat: ENV-fresh */
 static void test_nothing_is_left_of_the_request_before(void **state)
 {
     fake_exchange_t fake;
@@ -171,6 +175,7 @@ static void test_long_values_and_odd_ones(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: ENV-last */
 static void test_the_last_of_several_values_counts(void **state)
 {
     static const char *const values[][2] = {{"short", "caf\xe9"}, {"caf\xe9", "short"}, {"a", "b"}};
@@ -188,6 +193,7 @@ static void test_the_last_of_several_values_counts(void **state)
     }
 }
 
+/* compat: ENV-forged */
 static void test_keys_of_ours_cannot_be_forged(void **state)
 {
     static const char *const names[] = {

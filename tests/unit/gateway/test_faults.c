@@ -99,6 +99,7 @@ static void test_broken_scripts(void **state)
     }
 }
 
+/* compat: LOG-traceback */
 static void test_a_traceback_is_one_header_and_a_record_per_line(void **state)
 {
     fake_exchange_t fake;

@@ -28,6 +28,7 @@ static void assert_sent(const char *body, const char *sent, const char *sizes)
     fake_exchange_free(&fake);
 }
 
+/* compat: FILE-fast */
 static void test_a_regular_file_passes_by(void **state)
 {
     (void)state;
@@ -42,6 +43,7 @@ static void test_a_regular_file_passes_by(void **state)
                 "26f ");
 }
 
+/* compat: FILE-iterated */
 static void test_anything_else_is_read(void **state)
 {
     (void)state;
@@ -55,10 +57,11 @@ static void test_anything_else_is_read(void **state)
                 "        def read(self, size): return self.chunks.pop(0)\n"
                 "    return wrap(Plain())\n",
                 "ab", "1+ 1+ ");
-    assert_sent("    return list(wrap(open(path, 'rb'), 20))\n", "abcdefghijklmnopqrstuvwxyz",
-                "20+ 6. ");
+    assert_sent("    with open(path, 'rb') as f: return list(wrap(f, 20))\n",
+                "abcdefghijklmnopqrstuvwxyz", "20+ 6. ");
 }
 
+/* compat: FILE-length */
 static void test_content_length_is_added(void **state)
 {
     fake_exchange_t fake;
@@ -69,6 +72,7 @@ static void test_content_length_is_added(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: FILE-length */
 static void test_content_length_rules_the_file(void **state)
 {
     fake_exchange_t fake;
@@ -93,6 +97,7 @@ static void test_a_file_shorter_than_announced_is_a_visible_cut(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: FILE-offset */
 static void test_the_offset_of_the_descriptor_stays(void **state)
 {
     (void)state;
@@ -101,6 +106,7 @@ static void test_the_offset_of_the_descriptor_stays(void **state)
                 "defghijklmnopqrstuvwxyz", "23f ");
 }
 
+/* compat: FILE-class */
 static void test_close(void **state)
 {
     fake_exchange_t fake;
@@ -121,6 +127,7 @@ static void test_close(void **state)
                 "x", "1+ ");
 }
 
+/* compat: FILE-class */
 static void test_attributes(void **state)
 {
     (void)state;

@@ -74,6 +74,7 @@ static const char *const children[][3] = {
     {"import multiprocessing.util; sys.exit(5)", "5", ""},
 };
 
+/* compat: PROC-fork PROC-fork-embedded SIGNAL-forked */
 static void test_children(void **state)
 {
     (void)state;
@@ -124,6 +125,7 @@ static void end_as_httpd(int number)
     _exit(99);
 }
 
+/* compat: PROC-fork-embedded */
 static void test_signals_of_the_server_stay_behind(void **state)
 {
     fake_exchange_t fake;

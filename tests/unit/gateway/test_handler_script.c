@@ -36,6 +36,7 @@ static void assert_loads(fake_exchange_t *fake, const char *loads)
     site_again(fake);
 }
 
+/* compat: HSCRIPT-environ */
 static void test_the_environ(void **state)
 {
     fake_exchange_t fake;
@@ -118,6 +119,7 @@ static void test_nobody_asks_an_application(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: HSCRIPT-reload */
 static void test_an_exception_counts_as_no(void **state)
 {
     static const char *const answers[] = {"raise KeyError('inside')",

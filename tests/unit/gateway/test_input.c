@@ -15,6 +15,7 @@ static void serve_expression(fake_exchange_t *fake, const char *expression, cons
     }
 }
 
+/* compat: INPUT-read INPUT-lines INPUT-close INPUT-end INPUT-no-seek */
 static void test_methods(void **state)
 {
     static const char body[] = "one\ntwo\nthree";
@@ -73,6 +74,7 @@ static void test_a_body_of_unknown_length(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: BODY-filtered */
 static void test_the_end_counts_not_the_announcement(void **state)
 {
     fake_exchange_t fake;
@@ -101,6 +103,7 @@ static void test_one_read_of_a_known_length_is_one_verb(void **state)
            "        except OSError as e: said.append(str(e))\n"                                    \
            "    return ['|'.join(said).encode()]\n"
 
+/* compat: INPUT-error */
 static void test_errors_are_oserror_and_final(void **state)
 {
     static const int errors[] = {WSGI_E_GONE, WSGI_E_TIMEOUT, WSGI_E_TOO_LARGE, WSGI_E_SHORT,
@@ -124,6 +127,7 @@ static void test_errors_are_oserror_and_final(void **state)
     }
 }
 
+/* compat: FAIL-client-body */
 static void test_an_unhandled_read_error_is_a_500(void **state)
 {
     fake_exchange_t fake;
@@ -150,6 +154,7 @@ static void test_bad_arguments(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: INPUT-ended */
 static void test_use_after_the_request(void **state)
 {
     fake_exchange_t fake;

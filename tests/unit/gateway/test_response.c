@@ -69,6 +69,7 @@ static void test_bytes_are_an_iterable_of_integers(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: RESP-iterables */
 static void test_start_response_inside_a_generator(void **state)
 {
     fake_exchange_t fake;
@@ -77,6 +78,7 @@ static void test_start_response_inside_a_generator(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: RESP-length-surplus */
 static void test_bytes_beyond_content_length_are_dropped(void **state)
 {
     static const char *const bodies[] = {"[b'123456']", "[b'12', b'3456']",
@@ -160,6 +162,7 @@ static void test_close_is_called_at_the_end(void **state)
     assert_closed_once(&fake);
 }
 
+/* compat: RESP-close */
 static void test_close_is_called_after_an_exception(void **state)
 {
     fake_exchange_t fake;
@@ -170,6 +173,7 @@ static void test_close_is_called_after_an_exception(void **state)
     assert_closed_once(&fake);
 }
 
+/* compat: RESP-close */
 static void test_close_is_called_when_the_client_has_gone(void **state)
 {
     fake_exchange_t fake;

@@ -76,6 +76,7 @@ static void test_delays(void **state)
 }
 
 /* One header, and the first traceback as it was. */
+/* compat: LOAD-again */
 static void test_what_is_repeated(void **state)
 {
     fake_exchange_t fake;
@@ -123,6 +124,7 @@ static void stamp(const fake_exchange_t *fake, int seconds)
     assert_int_equal(utimensat(AT_FDCWD, fake->ex.request.script.data, times, 0), 0);
 }
 
+/* compat: LOAD-again LOAD-again-changed */
 static void test_a_changed_file_is_tried_at_once(void **state)
 {
     fake_exchange_t fake;

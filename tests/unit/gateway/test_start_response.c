@@ -12,6 +12,7 @@ static void serve_args(fake_exchange_t *fake, const char *args)
     site_serve(fake);
 }
 
+/* compat: START-status START-headers */
 static void test_heads_that_are_fine(void **state)
 {
     static const char *const cases[][2] = {
@@ -39,6 +40,7 @@ static void test_heads_that_are_fine(void **state)
     }
 }
 
+/* compat: START-status START-headers START-name START-value START-exc-info */
 static void test_heads_that_are_refused(void **state)
 {
     static const char *const cases[][2] = {
@@ -87,6 +89,7 @@ static void test_heads_that_are_refused(void **state)
     }
 }
 
+/* compat: START-again */
 static void test_a_later_call_replaces_the_earlier(void **state)
 {
     fake_exchange_t fake;
@@ -111,6 +114,7 @@ static void test_exc_info_replaces_the_head_before_it_leaves(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: START-late */
 static void test_a_call_after_the_head_left(void **state)
 {
     static const char *const firsts[] = {"yield b'x'", "write(b'x'); yield b'y'",
@@ -130,6 +134,7 @@ static void test_a_call_after_the_head_left(void **state)
     }
 }
 
+/* compat: START-late */
 static void test_exc_info_after_the_head_left_is_raised(void **state)
 {
     fake_exchange_t fake;
@@ -157,6 +162,7 @@ static void test_a_head_survives_what_the_application_does_to_its_list(void **st
     fake_exchange_free(&fake);
 }
 
+/* compat: START-ended */
 static void test_use_after_the_request(void **state)
 {
     fake_exchange_t fake;
@@ -175,6 +181,7 @@ static void test_use_after_the_request(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: START-write */
 static void test_write_takes_bytes_only(void **state)
 {
     fake_exchange_t fake;

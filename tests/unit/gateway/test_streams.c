@@ -24,6 +24,7 @@ static void assert_logs(const char *statement, const char *const *lines)
 #define LINES(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define NO_LINES   ((const char *const[]){NULL})
 
+/* compat: ERRORS-lines STREAM-output */
 static void test_lines(void **state)
 {
     (void)state;
@@ -42,6 +43,7 @@ static void test_lines(void **state)
                 LINES("raw", "view"));
 }
 
+/* compat: ERRORS-lines */
 static void test_a_line_without_end_waits(void **state)
 {
     (void)state;
@@ -53,6 +55,7 @@ static void test_a_line_without_end_waits(void **state)
     assert_logs("print('a', end=''); print('b', end=''); print('c')", LINES("abc"));
 }
 
+/* compat: ERRORS-long */
 static void test_long_lines_are_cut_into_records(void **state)
 {
     fake_exchange_t fake;
@@ -70,6 +73,7 @@ static void test_long_lines_are_cut_into_records(void **state)
     fake_exchange_free(&fake);
 }
 
+/* compat: ERRORS-properties ERRORS-text STREAM-names */
 static void test_properties(void **state)
 {
     static const char *const cases[][2] = {
@@ -92,6 +96,7 @@ static void test_properties(void **state)
     }
 }
 
+/* compat: ERRORS-properties ERRORS-str-only */
 static void test_misuse_raises(void **state)
 {
     static const char *const cases[][2] = {
@@ -114,6 +119,7 @@ static void test_misuse_raises(void **state)
     }
 }
 
+/* compat: ERRORS-buffer */
 static void test_text_in_the_buffer_is_deprecated(void **state)
 {
     fake_exchange_t fake;
@@ -153,6 +159,7 @@ static void test_the_next_request_has_a_good_stream(void **state)
     }
 }
 
+/* compat: ERRORS-ended */
 static void test_use_after_the_request(void **state)
 {
     fake_exchange_t fake;
@@ -219,6 +226,7 @@ static void discard(void *baton, int level, const char *file, int line, const ch
     (void)text;
 }
 
+/* compat: SIGNAL-restricted */
 static void test_signal_is_restricted(void **state)
 {
     fake_exchange_t fake;

@@ -115,6 +115,7 @@ static void *serve_counting(void *argument)
     return is_first ? NULL : "the script was loaded more than once";
 }
 
+/* compat: LOAD-once */
 static void test_a_script_is_loaded_once(void **state)
 {
     fake_exchange_t fake;

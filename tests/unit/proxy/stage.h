@@ -82,6 +82,8 @@ static inline int stage_open(void **state)
     assert_non_null(s->counters);
     s->counters->state = WSGI_GROUP_READY;
     s->counters->rows[1].pid = 4711;
+    s->counters->rows[1].generation = 1;
+    s->counters->rows[0].state = s->counters->rows[1].state = WSGI_WORKER_READY;
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->rendezvous), 0);
     stage_link(s, 1);
     s->p = wsgi_proxy_new();

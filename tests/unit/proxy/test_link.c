@@ -1,6 +1,8 @@
-/* tests/unit/proxy/test_link.c — places at the rendezvous, passing a descriptor, spares.
+/* tests/unit/proxy/test_link.c — idle connections, places at the rendezvous, the row and the backlog,
+ * passing a descriptor, spares.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include "backlog.h"
 #include "proxy_private.h"
 
 #include <errno.h>
@@ -9,9 +11,12 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "log_lines.h"
 
 ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
 
@@ -27,24 +32,54 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
     return -1;
 }
 
+enum { PLACE_COUNT = WSGI_LINK_SCOUTS + 4, SECOND = 1000000 };
+
 typedef struct fixture {
     int ends[2]; /* of the rendezvous: the callers', the workers' */
+    wsgi_counters_t *counters;
     wsgi_link_t *link;
-    wsgi_place_t places[WSGI_LINK_PLACES + 4];
+    wsgi_place_t places[PLACE_COUNT];
+    int64_t now_us;
+    int fd;     /* given by the last enter() */
+    int far[8]; /* the workers' ends of the connections */
+    unsigned far_count;
 } fixture_t;
 
-enum { PLACE_COUNT = WSGI_LINK_PLACES + 4 };
+static void open_link(fixture_t *f, unsigned processes, unsigned threads)
+{
+    wsgi_link_close(f->link);
+    f->link = wsgi_link_open(&(wsgi_link_settings_t){
+        .group = "blue",
+        .rendezvous_fd = f->ends[0],
+        .counters = f->counters,
+        .processes = processes,
+        .threads = threads,
+    });
+    assert_non_null(f->link);
+}
 
 static int open_fixture(void **state)
 {
     static fixture_t fixture;
+    wsgi_result_t result;
 
+    memset(&fixture, 0, sizeof(fixture));
+    fixture.now_us = 100 * (int64_t)SECOND;
+    fixture.fd = -1;
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fixture.ends), 0);
-    fixture.link = wsgi_link_open(&(wsgi_link_settings_t){.rendezvous_fd = fixture.ends[0]});
-    assert_non_null(fixture.link);
+    int fd = wsgi_counters_create(4, &result);
+    fixture.counters = wsgi_counters_map(fd, true, &result);
+    assert_non_null(fixture.counters);
+    wsgi_fd_close(&fd);
+    for (unsigned i = 0; i < 4; i++) {
+        fixture.counters->rows[i].state = WSGI_WORKER_READY;
+        fixture.counters->rows[i].generation = 1;
+    }
+    open_link(&fixture, 4, 0);
     for (size_t i = 0; i < PLACE_COUNT; i++) {
         wsgi_place_init(&fixture.places[i]);
     }
+    log_lines_begin();
     *state = &fixture;
     return 0;
 }
@@ -55,13 +90,29 @@ static int close_fixture(void **state)
     fixture_t *f = *state;
 
     for (size_t i = 0; i < PLACE_COUNT; i++) {
-        wsgi_link_leave(f->link, &f->places[i]);
+        wsgi_link_leave(f->link, &f->places[i], f->now_us);
         wsgi_place_destroy(&f->places[i]);
     }
     wsgi_link_close(f->link);
+    wsgi_counters_unmap(f->counters);
     wsgi_fd_close(&f->ends[0]);
     wsgi_fd_close(&f->ends[1]);
+    wsgi_fd_close(&f->fd);
+    for (unsigned i = 0; i < f->far_count; i++) {
+        wsgi_fd_close(&f->far[i]);
+    }
     return 0;
+}
+
+static enum wsgi_turn enter(fixture_t *f, wsgi_place_t *place)
+{
+    f->fd = -1;
+    return wsgi_link_enter(f->link, place, f->now_us, false, &f->fd);
+}
+
+static void leave(fixture_t *f, wsgi_place_t *place)
+{
+    wsgi_link_leave(f->link, place, f->now_us);
 }
 
 /* Places */
@@ -69,14 +120,15 @@ static int close_fixture(void **state)
 static void enter_all(fixture_t *f)
 {
     for (size_t i = 0; i < PLACE_COUNT; i++) {
-        assert_int_equal(wsgi_link_enter(f->link, &f->places[i]), i < WSGI_LINK_PLACES);
+        assert_int_equal(enter(f, &f->places[i]),
+                         i < WSGI_LINK_SCOUTS ? WSGI_TURN_SCOUT : WSGI_TURN_WAIT);
     }
 }
 
 static void assert_first_waiting(const fixture_t *f, size_t first)
 {
-    for (size_t i = WSGI_LINK_PLACES; i < PLACE_COUNT; i++) {
-        assert_int_equal(f->places[i].state, i < first ? WSGI_PLACE_HELD : WSGI_PLACE_WAITING);
+    for (size_t i = WSGI_LINK_SCOUTS; i < PLACE_COUNT; i++) {
+        assert_int_equal(f->places[i].state, i < first ? WSGI_PLACE_SCOUT : WSGI_PLACE_WAITING);
     }
 }
 
@@ -85,20 +137,36 @@ static void test_eight_stand_at_once(void **state)
     fixture_t *f = *state;
 
     enter_all(f);
-    assert_first_waiting(f, WSGI_LINK_PLACES);
+    assert_first_waiting(f, WSGI_LINK_SCOUTS);
 }
 
-static void test_first_come_first_served(void **state)
+static void test_who_has_waited_for_long_comes_next(void **state)
 {
     fixture_t *f = *state;
 
     enter_all(f);
+    f->now_us += WSGI_LINK_PATIENCE_US;
     for (size_t left = 0; left < 4; left++) {
-        assert_first_waiting(f, WSGI_LINK_PLACES + left);
-        wsgi_link_leave(f->link, &f->places[left]);
+        assert_first_waiting(f, WSGI_LINK_SCOUTS + left);
+        leave(f, &f->places[left]);
     }
     assert_first_waiting(f, PLACE_COUNT);
-    assert_true(wsgi_link_enter(f->link, &f->places[PLACE_COUNT - 1]));
+    assert_int_equal(enter(f, &f->places[PLACE_COUNT - 1]), WSGI_TURN_SCOUT);
+}
+
+static void test_before_that_the_first_is_asked_to_look(void **state)
+{
+    fixture_t *f = *state;
+
+    enter_all(f);
+    f->now_us += WSGI_LINK_PATIENCE_US - 1;
+    leave(f, &f->places[0]);
+    assert_first_waiting(f, WSGI_LINK_SCOUTS);
+    for (size_t i = WSGI_LINK_SCOUTS; i < PLACE_COUNT; i++) {
+        assert_int_equal(f->places[i].is_called, i == WSGI_LINK_SCOUTS);
+    }
+    assert_int_equal(enter(f, &f->places[WSGI_LINK_SCOUTS + 1]), WSGI_TURN_WAIT); /* not first */
+    assert_int_equal(enter(f, &f->places[WSGI_LINK_SCOUTS]), WSGI_TURN_SCOUT);
 }
 
 static void test_who_comes_now_stands_behind(void **state)
@@ -106,46 +174,48 @@ static void test_who_comes_now_stands_behind(void **state)
     fixture_t *f = *state;
 
     enter_all(f);
-    wsgi_link_leave(f->link, &f->places[0]);
-    assert_false(wsgi_link_enter(f->link, &f->places[0]));
-    wsgi_link_leave(f->link, &f->places[1]);
-    wsgi_link_leave(f->link, &f->places[2]);
-    wsgi_link_leave(f->link, &f->places[3]);
-    assert_first_waiting(f, PLACE_COUNT);
-    assert_int_equal(f->places[0].state, WSGI_PLACE_WAITING);
-    wsgi_link_leave(f->link, &f->places[4]);
-    assert_int_equal(f->places[0].state, WSGI_PLACE_HELD);
+    leave(f, &f->places[0]);
+    assert_int_equal(enter(f, &f->places[0]), WSGI_TURN_WAIT);
+    f->now_us += WSGI_LINK_PATIENCE_US;
+    for (size_t i = 1; i < 5; i++) {
+        assert_int_equal(f->places[0].state, WSGI_PLACE_WAITING);
+        leave(f, &f->places[i]);
+    }
+    assert_first_waiting(f, PLACE_COUNT); /* one place was free */
+    assert_int_equal(enter(f, &f->places[0]), WSGI_TURN_SCOUT);
 }
 
-static void test_asking_again_keeps_the_turn(void **state)
+static void test_who_is_wary_does_not_stand_in_the_row(void **state)
 {
     fixture_t *f = *state;
+    wsgi_place_t *wary = &f->places[PLACE_COUNT - 1];
 
-    enter_all(f);
-    assert_false(wsgi_link_enter(f->link, &f->places[WSGI_LINK_PLACES]));
-    assert_true(wsgi_link_enter(f->link, &f->places[0])); /* and is counted once */
-    wsgi_link_leave(f->link, &f->places[0]);
-    assert_first_waiting(f, WSGI_LINK_PLACES + 1);
+    for (size_t i = 0; i < PLACE_COUNT - 1; i++) {
+        (void)enter(f, &f->places[i]);
+    }
+    leave(f, &f->places[0]);
+    assert_int_equal(wsgi_link_enter(f->link, wary, f->now_us, true, &f->fd), WSGI_TURN_SCOUT);
 }
 
 static void test_leaving_the_row(void **state)
 {
     fixture_t *f = *state;
-    wsgi_place_t *row = &f->places[WSGI_LINK_PLACES];
+    wsgi_place_t *row = &f->places[WSGI_LINK_SCOUTS];
 
     for (size_t leaver = 0; leaver < 4; leaver++) {
         enter_all(f);
-        wsgi_link_leave(f->link, &row[leaver]);
+        leave(f, &row[leaver]);
         assert_int_equal(row[leaver].state, WSGI_PLACE_NONE);
-        assert_false(wsgi_link_enter(f->link, &row[leaver])); /* behind the others now */
+        assert_int_equal(enter(f, &row[leaver]), WSGI_TURN_WAIT); /* behind the others now */
+        f->now_us += WSGI_LINK_PATIENCE_US;
         for (size_t i = 0; i < 3; i++) {
-            wsgi_link_leave(f->link, &f->places[i]);
+            leave(f, &f->places[i]);
         }
         for (size_t i = 0; i < 4; i++) {
-            assert_int_equal(row[i].state, i == leaver ? WSGI_PLACE_WAITING : WSGI_PLACE_HELD);
+            assert_int_equal(row[i].state, i == leaver ? WSGI_PLACE_WAITING : WSGI_PLACE_SCOUT);
         }
         for (size_t i = 0; i < PLACE_COUNT; i++) {
-            wsgi_link_leave(f->link, &f->places[i]);
+            leave(f, &f->places[i]);
         }
     }
 }
@@ -154,10 +224,10 @@ static void test_leaving_without_a_place_is_nothing(void **state)
 {
     fixture_t *f = *state;
 
-    wsgi_link_leave(f->link, &f->places[0]);
-    wsgi_link_leave(f->link, &f->places[0]);
+    leave(f, &f->places[0]);
+    leave(f, &f->places[0]);
     enter_all(f); /* still eight, not ten */
-    assert_first_waiting(f, WSGI_LINK_PLACES);
+    assert_first_waiting(f, WSGI_LINK_SCOUTS);
 }
 
 static void test_await_ends_at_its_time(void **state)
@@ -171,69 +241,385 @@ static void test_await_ends_at_its_time(void **state)
     assert_int_equal(f->places[PLACE_COUNT - 1].state, WSGI_PLACE_WAITING);
 }
 
-static void test_await_does_not_wait_for_what_is_held(void **state)
+static void test_await_does_not_wait_for_what_is_there(void **state)
 {
     fixture_t *f = *state;
     const int64_t start_us = wsgi_now_us();
 
     enter_all(f);
     wsgi_link_await(f->link, &f->places[0], start_us + INT64_C(3600000000));
+    leave(f, &f->places[1]); /* calls the first in the row */
+    wsgi_link_await(f->link, &f->places[WSGI_LINK_SCOUTS], start_us + INT64_C(3600000000));
     assert_true(wsgi_now_us() < start_us + INT64_C(1800000000));
 }
 
-typedef struct crowd {
-    wsgi_link_t *link;
-    _Atomic unsigned inside, most, held;
-} crowd_t;
+/* Idle connections */
 
-static void stand_once(crowd_t *crowd, wsgi_place_t *place)
+/* A connection to the worker in a row, as after HELLO. */
+static int begin_at(fixture_t *f, wsgi_place_t *place, uint32_t row)
 {
-    if (!wsgi_link_enter(crowd->link, place)) {
-        wsgi_link_await(crowd->link, place, wsgi_now_us() + 50000000);
-    }
-    if (wsgi_link_enter(crowd->link, place)) {
-        const unsigned inside = ++crowd->inside;
-        unsigned most = crowd->most;
+    int pair[2];
 
-        crowd->held++;
-        while (inside > most && !atomic_compare_exchange_weak(&crowd->most, &most, inside)) {
-        }
-        crowd->inside--;
-    }
-    wsgi_link_leave(crowd->link, place);
+    assert_int_equal(wsgi_link_enter(f->link, place, f->now_us, true, &f->fd), WSGI_TURN_SCOUT);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    f->far[f->far_count++] = pair[1];
+    wsgi_link_begun(f->link, place, row, 1, f->now_us);
+    return pair[0];
 }
 
-enum { CROWD = 16, TURNS = 200 };
-
-static void *stand_often(void *baton)
+static int keep_at(fixture_t *f, uint32_t row)
 {
-    wsgi_place_t place;
+    const int fd = begin_at(f, &f->places[0], row);
 
-    wsgi_place_init(&place);
-    for (unsigned i = 0; i < TURNS; i++) {
-        stand_once(baton, &place);
-    }
-    wsgi_place_destroy(&place);
-    return NULL;
+    wsgi_link_keep(f->link, &f->places[0], fd, f->now_us);
+    return fd;
 }
 
-static void test_threads_take_turns(void **state)
+static bool is_closed(int fd)
+{
+    return fcntl(fd, F_GETFD) < 0;
+}
+
+static void test_a_kept_connection_is_used_again(void **state)
 {
     fixture_t *f = *state;
-    crowd_t crowd = {.link = f->link};
-    pthread_t threads[CROWD];
+    const int fd = keep_at(f, 2);
 
-    for (size_t i = 0; i < WSGI_LINK_PLACES - 1; i++) {
-        assert_true(wsgi_link_enter(f->link, &f->places[i])); /* one place for all of them */
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_KEPT);
+    assert_int_equal(f->fd, fd);
+    assert_int_equal(f->places[1].kept.worker_index, 2);
+    assert_int_equal(enter(f, &f->places[2]), WSGI_TURN_SCOUT); /* it is the only one */
+    wsgi_link_keep(f->link, &f->places[1], fd, f->now_us);
+    assert_int_equal(wsgi_link_enter(f->link, &f->places[3], f->now_us, true, &f->fd),
+                     WSGI_TURN_SCOUT); /* not who is wary */
+}
+
+static void test_the_most_recently_used_comes_first(void **state)
+{
+    fixture_t *f = *state;
+    const int first = begin_at(f, &f->places[0], 1), second = begin_at(f, &f->places[1], 1);
+
+    wsgi_link_keep(f->link, &f->places[1], second, f->now_us);
+    wsgi_link_keep(f->link, &f->places[0], first, f->now_us);
+    assert_int_equal(enter(f, &f->places[2]), WSGI_TURN_KEPT);
+    assert_int_equal(f->fd, first);
+    wsgi_fd_close(&f->fd);
+}
+
+static void test_the_worker_with_the_fewest_busy_threads_comes_first(void **state)
+{
+    fixture_t *f = *state;
+    const int fds[] = {keep_at(f, 0), 0, 0};
+    const int one = begin_at(f, &f->places[1], 1), two = begin_at(f, &f->places[2], 2);
+
+    wsgi_link_keep(f->link, &f->places[1], one, f->now_us);
+    wsgi_link_keep(f->link, &f->places[2], two, f->now_us);
+    f->counters->rows[2].busy = 4;
+    f->counters->rows[0].busy = 3;
+    f->counters->rows[3].state = WSGI_WORKER_STARTING;
+    assert_int_equal(enter(f, &f->places[3]), WSGI_TURN_KEPT);
+    assert_int_equal(f->fd, one);
+    wsgi_fd_close(&f->fd);
+    f->counters->rows[1].state = WSGI_WORKER_STARTING; /* or it would be looked for */
+    assert_int_equal(enter(f, &f->places[4]), WSGI_TURN_KEPT);
+    assert_int_equal(f->fd, fds[0]);
+    wsgi_fd_close(&f->fd);
+}
+
+/* What this child knows itself counts, where the worker has not said so yet. */
+static void test_our_own_requests_count(void **state)
+{
+    fixture_t *f = *state;
+    const int zero = keep_at(f, 0);
+    const int other = begin_at(f, &f->places[1], 1), busy = begin_at(f, &f->places[2], 1);
+
+    f->counters->rows[2].state = f->counters->rows[3].state = WSGI_WORKER_STARTING;
+    wsgi_link_keep(f->link, &f->places[1], other, f->now_us);
+    assert_int_equal(enter(f, &f->places[3]), WSGI_TURN_KEPT);
+    assert_int_equal(f->fd, zero); /* the other is more recent, but its worker has a request */
+    wsgi_fd_close(&f->fd);
+    close(busy);
+}
+
+static void test_a_better_worker_is_looked_for_by_one_at_a_time(void **state)
+{
+    fixture_t *f = *state;
+
+    keep_at(f, 0);
+    f->counters->rows[0].busy = 1; /* and the others have none */
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_SCOUT);
+    assert_int_equal(enter(f, &f->places[2]), WSGI_TURN_KEPT);
+    wsgi_fd_close(&f->fd);
+}
+
+static void test_a_full_worker_is_not_looked_for(void **state)
+{
+    fixture_t *f = *state;
+
+    open_link(f, 2, 5);
+    keep_at(f, 0);
+    f->counters->rows[0].busy = 1;
+    f->counters->rows[1].leases = 5;
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_KEPT);
+    wsgi_fd_close(&f->fd);
+}
+
+/* To stand at the rendezvous where all leases are out takes one from another child: for a request
+ * while the worker is half idle, else only for patience's sake. */
+static void test_leases_of_others_are_taken_where_they_are_not_used(void **state)
+{
+    fixture_t *f = *state;
+
+    open_link(f, 1, 5);
+    const int fd = begin_at(f, &f->places[0], 0);
+    f->counters->rows[0].leases = 5;
+    f->counters->rows[0].busy = 3;
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_WAIT);
+    f->counters->rows[0].busy = 2;
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_SCOUT);
+    leave(f, &f->places[1]);
+    f->counters->rows[0].busy = 5;
+    f->counters->rows[0].leases = 4;
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_SCOUT);
+    close(fd);
+}
+
+static void test_connections_of_dead_workers_are_closed(void **state)
+{
+    fixture_t *f = *state;
+
+    for (unsigned i = 0; i < 3; i++) {
+        const int fd = keep_at(f, 1);
+
+        f->counters->rows[1].generation += i == 0;
+        f->counters->rows[1].state = i == 1 ? WSGI_WORKER_STOPPING : WSGI_WORKER_READY;
+        f->now_us += i == 2 ? WSGI_LINK_IDLE_US : 0;
+        assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_SCOUT);
+        assert_true(is_closed(fd));
+        leave(f, &f->places[1]);
+        f->counters->rows[1].generation = 1;
+        f->counters->rows[1].state = WSGI_WORKER_READY;
     }
-    for (size_t i = 0; i < CROWD; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, stand_often, &crowd), 0);
+}
+
+static void test_a_worker_that_is_distrusted_loses_its_connections(void **state)
+{
+    fixture_t *f = *state;
+    const int other = keep_at(f, 0), fd = begin_at(f, &f->places[1], 1);
+    const wsgi_kept_t kept = f->places[1].kept;
+
+    wsgi_link_keep(f->link, &f->places[1], fd, f->now_us);
+    wsgi_link_distrust(f->link, &kept);
+    assert_true(is_closed(fd));
+    assert_false(is_closed(other));
+}
+
+static void test_an_index_beyond_the_rows_does_no_harm(void **state)
+{
+    fixture_t *f = *state;
+
+    open_link(f, 1, 0);
+    f->counters->rows[WSGI_COUNTERS_ROWS_MAX - 1].generation = 1;
+    keep_at(f, WSGI_COUNTERS_ROWS_MAX - 1);
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_KEPT);
+    wsgi_fd_close(&f->fd);
+}
+
+static void test_what_speaks_while_idle_is_closed(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        bool is_told;
+    } cases[] = {
+        {"\0\0\0\0\x0e\0\0\0", 8, false}, /* GOAWAY */
+        {"\0\0\0\0\x0c\0\0\0", 8, true},  /* END */
+        {"x", 1, true},
+        {"", 0, false}, /* its end */
+    };
+    fixture_t *f = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const int fd = keep_at(f, 1);
+        int *far = &f->far[f->far_count - 1];
+
+        log_lines_begin();
+        assert_int_equal(send(*far, cases[i].bytes, cases[i].len, 0), cases[i].len);
+        if (cases[i].len == 0) {
+            wsgi_fd_close(far);
+        }
+        f->now_us += WSGI_LINK_LOOK_US;
+        assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_SCOUT);
+        assert_true(is_closed(fd));
+        assert_int_equal(
+            is_logged("<3> WSGI1301: [blue] closed a connection to the worker in row 1"),
+            cases[i].is_told);
+        leave(f, &f->places[1]);
     }
-    for (size_t i = 0; i < CROWD; i++) {
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
+}
+
+static void test_closing_closes_what_is_idle(void **state)
+{
+    fixture_t *f = *state;
+    const int fd = keep_at(f, 1);
+
+    open_link(f, 4, 0);
+    assert_true(is_closed(fd));
+}
+
+/* Handing over */
+
+static void test_who_comes_takes_a_connection_before_who_waits(void **state)
+{
+    fixture_t *f = *state;
+    const int fd = begin_at(f, &f->places[0], 1);
+
+    for (size_t i = 1; i < PLACE_COUNT; i++) {
+        (void)enter(f, &f->places[i]);
     }
-    assert_int_equal(crowd.held, CROWD * TURNS);
-    assert_int_equal(crowd.most, 1);
+    wsgi_link_keep(f->link, &f->places[0], fd, f->now_us);
+    assert_true(f->places[WSGI_LINK_SCOUTS + 1].is_called);
+    assert_int_equal(enter(f, &f->places[0]), WSGI_TURN_KEPT);
+    wsgi_fd_close(&f->fd);
+    assert_int_equal(enter(f, &f->places[WSGI_LINK_SCOUTS + 1]), WSGI_TURN_WAIT);
+}
+
+static void test_who_has_waited_for_long_is_given_a_connection(void **state)
+{
+    fixture_t *f = *state;
+    const int fd = begin_at(f, &f->places[0], 1);
+    wsgi_place_t *first = &f->places[WSGI_LINK_SCOUTS + 1];
+
+    for (size_t i = 1; i < PLACE_COUNT; i++) {
+        (void)enter(f, &f->places[i]);
+    }
+    f->now_us += WSGI_LINK_PATIENCE_US;
+    wsgi_link_keep(f->link, &f->places[0], fd, f->now_us);
+    assert_int_equal(first->state, WSGI_PLACE_USER);
+    assert_int_equal(enter(f, first), WSGI_TURN_KEPT);
+    assert_int_equal(f->fd, fd);
+    wsgi_fd_close(&f->fd);
+}
+
+/* It gives up in the instant in which it is given the connection. */
+static void test_a_connection_that_nobody_takes_is_closed(void **state)
+{
+    fixture_t *f = *state;
+    const int fd = begin_at(f, &f->places[0], 1);
+
+    for (size_t i = 1; i < PLACE_COUNT; i++) {
+        (void)enter(f, &f->places[i]);
+    }
+    f->now_us += WSGI_LINK_PATIENCE_US;
+    wsgi_link_keep(f->link, &f->places[0], fd, f->now_us);
+    leave(f, &f->places[WSGI_LINK_SCOUTS + 1]);
+    assert_true(is_closed(fd));
+}
+
+/* listen-backlog */
+
+static void open_with_backlog(fixture_t *f, wsgi_backlog_t *backlog, unsigned most)
+{
+    wsgi_link_close(f->link);
+    f->link = wsgi_link_open(&(wsgi_link_settings_t){
+        .rendezvous_fd = f->ends[0],
+        .counters = f->counters,
+        .processes = 4,
+        .backlog = backlog,
+        .listen_backlog = most,
+    });
+    assert_non_null(f->link);
+}
+
+static void test_the_backlog_bounds_who_waits(void **state)
+{
+    fixture_t *f = *state;
+    wsgi_backlog_t *backlog = wsgi_backlog_create(4);
+
+    open_with_backlog(f, backlog, 3);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(enter(f, &f->places[i]), i < 3 ? WSGI_TURN_SCOUT : WSGI_TURN_FULL);
+    }
+    assert_int_equal(f->places[3].state, WSGI_PLACE_NONE);
+    wsgi_link_begun(f->link, &f->places[0], 1, 1, f->now_us); /* waits no more */
+    assert_int_equal(enter(f, &f->places[3]), WSGI_TURN_SCOUT);
+    assert_int_equal(enter(f, &f->places[4]), WSGI_TURN_FULL);
+    leave(f, &f->places[1]);
+    assert_int_equal(enter(f, &f->places[4]), WSGI_TURN_SCOUT);
+    for (size_t i = 0; i < 5; i++) {
+        leave(f, &f->places[i]);
+    }
+    open_link(f, 4, 0);
+    wsgi_backlog_destroy(backlog);
+}
+
+static void test_an_idle_connection_needs_no_place_in_the_backlog(void **state)
+{
+    fixture_t *f = *state;
+    wsgi_backlog_t *backlog = wsgi_backlog_create(4);
+
+    open_with_backlog(f, backlog, 1);
+    keep_at(f, 1);
+    assert_int_equal(wsgi_link_enter(f->link, &f->places[1], f->now_us, true, &f->fd),
+                     WSGI_TURN_SCOUT);
+    assert_int_equal(enter(f, &f->places[2]), WSGI_TURN_KEPT);
+    wsgi_fd_close(&f->fd);
+    leave(f, &f->places[1]);
+    leave(f, &f->places[2]);
+    open_link(f, 4, 0);
+    wsgi_backlog_destroy(backlog);
+}
+
+static void wait_and_die(fixture_t *f, wsgi_backlog_t *backlog)
+{
+    wsgi_backlog_slot_t *slot = wsgi_backlog_claim(backlog, (uint32_t)getpid());
+
+    (void)f;
+    _exit(slot != NULL && wsgi_backlog_enter(backlog, slot, 2) &&
+                  wsgi_backlog_enter(backlog, slot, 2)
+              ? 0
+              : 1);
+}
+
+static void test_who_waited_in_a_dead_child_counts_no_more(void **state)
+{
+    fixture_t *f = *state;
+    wsgi_backlog_t *backlog = wsgi_backlog_create(4);
+    int status;
+
+    open_with_backlog(f, backlog, 2);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        wait_and_die(f, backlog);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(enter(f, &f->places[0]), WSGI_TURN_FULL); /* and finds out */
+    assert_int_equal(enter(f, &f->places[0]), WSGI_TURN_SCOUT);
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_SCOUT);
+    leave(f, &f->places[0]);
+    leave(f, &f->places[1]);
+    open_link(f, 4, 0);
+    wsgi_backlog_destroy(backlog);
+}
+
+static void test_slots_of_the_backlog(void **state)
+{
+    wsgi_backlog_t *backlog = wsgi_backlog_create(1);
+    const uint32_t pid = (uint32_t)getpid();
+
+    (void)state;
+    wsgi_backlog_slot_t *slot = wsgi_backlog_claim(backlog, pid);
+    assert_non_null(slot);
+    assert_null(wsgi_backlog_claim(backlog, (uint32_t)getppid()));
+    wsgi_backlog_leave(slot); /* never below 0 */
+    assert_true(wsgi_backlog_enter(backlog, slot, 1));
+    assert_true(wsgi_backlog_enter(backlog, NULL, 0)); /* nobody counts it */
+    wsgi_backlog_leave(NULL);
+    wsgi_backlog_release(slot);
+    assert_ptr_equal(wsgi_backlog_claim(backlog, (uint32_t)getppid()), slot);
+    wsgi_backlog_destroy(backlog);
+    wsgi_backlog_destroy(NULL);
 }
 
 /* The rendezvous */
@@ -410,14 +796,33 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         fixture_test(test_eight_stand_at_once),
-        fixture_test(test_first_come_first_served),
+        fixture_test(test_who_has_waited_for_long_comes_next),
+        fixture_test(test_before_that_the_first_is_asked_to_look),
         fixture_test(test_who_comes_now_stands_behind),
-        fixture_test(test_asking_again_keeps_the_turn),
+        fixture_test(test_who_is_wary_does_not_stand_in_the_row),
         fixture_test(test_leaving_the_row),
         fixture_test(test_leaving_without_a_place_is_nothing),
         fixture_test(test_await_ends_at_its_time),
-        fixture_test(test_await_does_not_wait_for_what_is_held),
-        fixture_test(test_threads_take_turns),
+        fixture_test(test_await_does_not_wait_for_what_is_there),
+        fixture_test(test_a_kept_connection_is_used_again),
+        fixture_test(test_the_most_recently_used_comes_first),
+        fixture_test(test_the_worker_with_the_fewest_busy_threads_comes_first),
+        fixture_test(test_our_own_requests_count),
+        fixture_test(test_a_better_worker_is_looked_for_by_one_at_a_time),
+        fixture_test(test_a_full_worker_is_not_looked_for),
+        fixture_test(test_leases_of_others_are_taken_where_they_are_not_used),
+        fixture_test(test_connections_of_dead_workers_are_closed),
+        fixture_test(test_a_worker_that_is_distrusted_loses_its_connections),
+        fixture_test(test_an_index_beyond_the_rows_does_no_harm),
+        fixture_test(test_what_speaks_while_idle_is_closed),
+        fixture_test(test_closing_closes_what_is_idle),
+        fixture_test(test_who_comes_takes_a_connection_before_who_waits),
+        fixture_test(test_who_has_waited_for_long_is_given_a_connection),
+        fixture_test(test_a_connection_that_nobody_takes_is_closed),
+        fixture_test(test_the_backlog_bounds_who_waits),
+        fixture_test(test_an_idle_connection_needs_no_place_in_the_backlog),
+        fixture_test(test_who_waited_in_a_dead_child_counts_no_more),
+        fixture_test(test_slots_of_the_backlog),
         fixture_test(test_pass_gives_the_descriptor),
         fixture_test(test_pass_to_a_full_rendezvous),
         fixture_test(test_pass_to_nobody),

@@ -36,7 +36,8 @@ static void test_whole_way(void **state)
 
 static void test_states_have_names(void **state)
 {
-    static const char *const names[] = {"QUEUE", "CONNECT", "SENT", "RELAY", "END", "FAILED"};
+    static const char *const names[] = {"QUEUE", "CONNECT", "SENT",  "REUSE",
+                                        "RELAY", "END",     "FAILED"};
 
     (void)state;
     for (unsigned i = 0; i < WSGI_PROXY_STATE_COUNT; i++) {
@@ -71,29 +72,36 @@ static void test_the_machine_is_used_again(void **state)
 
 typedef struct others {
     stage_t *stage;
-    wsgi_place_t places[WSGI_LINK_PLACES];
+    wsgi_place_t places[WSGI_LINK_SCOUTS];
 } others_t;
+
+static enum wsgi_turn enter(stage_t *s, wsgi_place_t *place)
+{
+    int fd = -1;
+
+    return wsgi_link_enter(s->link, place, s->now_us, false, &fd);
+}
 
 static void others_enter(others_t *others, stage_t *s)
 {
     others->stage = s;
-    for (size_t i = 0; i < WSGI_LINK_PLACES; i++) {
+    for (size_t i = 0; i < WSGI_LINK_SCOUTS; i++) {
         wsgi_place_init(&others->places[i]);
-        assert_true(wsgi_link_enter(s->link, &others->places[i]));
+        assert_int_equal(enter(s, &others->places[i]), WSGI_TURN_SCOUT);
     }
 }
 
 static void others_leave(others_t *others, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        wsgi_link_leave(others->stage->link, &others->places[i]);
+        wsgi_link_leave(others->stage->link, &others->places[i], others->stage->now_us);
     }
 }
 
 static void others_end(others_t *others)
 {
-    others_leave(others, WSGI_LINK_PLACES);
-    for (size_t i = 0; i < WSGI_LINK_PLACES; i++) {
+    others_leave(others, WSGI_LINK_SCOUTS);
+    for (size_t i = 0; i < WSGI_LINK_SCOUTS; i++) {
         wsgi_place_destroy(&others->places[i]);
     }
 }
@@ -107,6 +115,10 @@ static void test_queue_waits_for_a_place(void **state)
     stage_begin(s);
     assert_running(s, WSGI_PROXY_QUEUE);
     assert_true(wait_now(s).is_for_place);
+    assert_int_equal(wait_now(s).until_us, s->start_us + WSGI_LINK_PATIENCE_US);
+    s->now_us += WSGI_LINK_PATIENCE_US; /* between the step and the wait: it asks all the same */
+    assert_int_equal(wait_now(s).until_us, s->start_us + WSGI_LINK_PATIENCE_US);
+    step_at(s, wait_now(s).until_us);
     assert_int_equal(wait_now(s).until_us, s->start_us + CONNECT_TIMEOUT_US);
     assert_nobody_asked(s);
     others_leave(&others, 1);
@@ -139,18 +151,19 @@ static void test_hello_frees_the_place(void **state)
 
     stage_begin(s);
     wsgi_place_init(&last);
-    for (size_t i = 0; i < WSGI_LINK_PLACES - 1; i++) {
+    for (size_t i = 0; i < WSGI_LINK_SCOUTS - 1; i++) {
         wsgi_place_init(&others.places[i]);
-        assert_true(wsgi_link_enter(s->link, &others.places[i]));
+        assert_int_equal(enter(s, &others.places[i]), WSGI_TURN_SCOUT);
     }
-    assert_false(wsgi_link_enter(s->link, &last));
+    assert_int_equal(enter(s, &last), WSGI_TURN_WAIT);
+    s->now_us += WSGI_LINK_PATIENCE_US;
     worker_takes(s);
     say_hello(s);
     worker_speaks(s);
-    assert_true(wsgi_link_enter(s->link, &last));
-    wsgi_link_leave(s->link, &last);
-    for (size_t i = 0; i < WSGI_LINK_PLACES - 1; i++) {
-        wsgi_link_leave(s->link, &others.places[i]);
+    assert_int_equal(enter(s, &last), WSGI_TURN_SCOUT);
+    wsgi_link_leave(s->link, &last, s->now_us);
+    for (size_t i = 0; i < WSGI_LINK_SCOUTS - 1; i++) {
+        wsgi_link_leave(s->link, &others.places[i], s->now_us);
     }
 }
 
@@ -518,8 +531,8 @@ static void test_group_fails_while_the_rendezvous_is_full(void **state)
 {
     stage_t *s = *state;
 
-    (void)fill_rendezvous(s);
     for (size_t i = 0; i < 2; i++) {
+        (void)fill_rendezvous(s);
         break_group(s, WSGI_GROUP_STARTING);
         stage_begin(s);
         break_group(s, broken[i]);

@@ -12,7 +12,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int finish(void **state)
 {
     (void)state;
     wsgi_runtime_stop();
@@ -263,5 +263,6 @@ int main(void)
         cmocka_unit_test(test_blocking_runs_once_however_it_is_left),
     };
     const struct CMUnitTest forking[] = {cmocka_unit_test(test_open_names_are_limited)};
-    return cmocka_run_group_tests(forking, NULL, NULL) + cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(forking, NULL, NULL) +
+           cmocka_run_group_tests(tests, start, finish);
 }

@@ -73,6 +73,8 @@ static void look_around(void)
     wsgi_runtime_stop();
 }
 
+/* compat: PROC-argv PROC-main-thread MOD-version MOD-mod-wsgi MOD-groups MOD-shape MOD-apache
+ * MOD-apache-version */
 static void test_what_code_finds(void **state)
 {
     static const char *const lines[] = {
@@ -147,6 +149,7 @@ static void look_at_path(void)
     wsgi_runtime_stop();
 }
 
+/* compat: DIR-pythonpath OPT-home OPT-python-path */
 static void test_order_of_the_path(void **state)
 {
     (void)state;
@@ -179,6 +182,7 @@ static void look_at_environment(void)
     wsgi_runtime_stop();
 }
 
+/* compat: DIR-pythonhome-venv */
 static void test_a_virtual_environment(void **state)
 {
     (void)state;
@@ -195,6 +199,7 @@ static void start_in_installation(void)
     run_in("", "import sys, json\nprint('prefix', sys.prefix)\n");
 }
 
+/* compat: DIR-pythonhome */
 static void test_an_installation_as_home(void **state)
 {
     (void)state;
@@ -262,6 +267,7 @@ static void end_with_leftovers(void)
     run_in("sub", "print('never')\n");
 }
 
+/* compat: INTERP-end */
 static void test_an_orderly_end(void **state)
 {
     (void)state;
@@ -291,6 +297,7 @@ static void end_with_daemon_thread(void)
     printf("survived\n");
 }
 
+/* compat: PROC-daemon-threads */
 static void test_an_end_with_daemon_threads(void **state)
 {
     (void)state;
@@ -383,6 +390,7 @@ static void exit_in_atexit(void)
     printf("survived\n");
 }
 
+/* compat: INTERP-end-exceptions */
 static void test_exits_in_atexit_do_not_exit(void **state)
 {
     (void)state;

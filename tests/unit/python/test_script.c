@@ -16,7 +16,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int finish(void **state)
 {
     char command[128];
     (void)state;
@@ -65,6 +65,7 @@ static void assert_loads(const char *name, const char *source, const char *expre
     assert_string_equal(value, expected);
 }
 
+/* compat: LOAD-name LOAD-mtime LOAD-syspath LOAD-file */
 static void test_the_module(void **state)
 {
     (void)state;
@@ -86,6 +87,7 @@ static void test_the_module(void **state)
     assert_loads("caf\xc3\xa9.wsgi", "", "ascii(m.__file__[-9:])", "\"'caf\\\\xe9.wsgi'\"");
 }
 
+/* compat: LOAD-file */
 static void test_encodings(void **state)
 {
     (void)state;
@@ -131,5 +133,5 @@ int main(void)
         cmocka_unit_test(test_sources_that_do_not_compile),
         cmocka_unit_test(test_a_large_script),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, finish);
 }

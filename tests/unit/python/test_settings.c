@@ -264,6 +264,47 @@ static void test_no_warning_without_need(void **state)
     assert_lacks(output_in_both("pass\n"), "WSGI11");
 }
 
+static void find_names(void)
+{
+    static const char *const names[] = {
+        "host|/app",  "host:80|/app",  "host:65535|/app", "host:|/app",   "host:8x|/app",
+        "host1|/app", "other:81|/app", "host:81|/other",  "host:81/app",  "host:81",
+        "|/app",      "host|/app|b",   "8080|/app",       "host:1:2|/app"};
+    start_or_exit(&settings);
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        wsgi_interp_t *interp = wsgi_interp_find(names[i], false, NULL);
+        printf("%d", interp == wsgi_interp_find("", false, NULL));
+    }
+    printf("\n");
+    run_in("", "import mod_wsgi\nprint(mod_wsgi.application_group)\n");
+    run_in("sub", "import mod_wsgi\nprint(mod_wsgi.application_group)\n");
+    wsgi_runtime_stop();
+}
+
+static void test_the_main_interpreter_has_a_name(void **state)
+{
+    (void)state;
+    settings.main_name = "host:81|/app";
+    const char *output = output_of(find_names, 0);
+    assert_has(output, "11100000000000\n");
+    assert_has(output, "\nhost:81|/app\nsub\n");
+}
+
+static void test_a_name_without_a_port(void **state)
+{
+    (void)state;
+    settings.main_name = "host|/app";
+    assert_has(output_of(find_names, 0), "11100000000000\n");
+}
+
+static void test_no_name(void **state)
+{
+    (void)state;
+    const char *output = output_of(find_names, 0);
+    assert_has(output, "00000000000000\n");
+    assert_has(output, "\n\nsub\n");
+}
+
 int main(void)
 {
     static const char *const variables[] = {
@@ -288,6 +329,9 @@ int main(void)
         cmocka_unit_test_setup(test_a_gil_for_each_interpreter, reset),
         cmocka_unit_test_setup(test_free_threading, reset),
         cmocka_unit_test_setup(test_no_warning_without_need, reset),
+        cmocka_unit_test_setup(test_the_main_interpreter_has_a_name, reset),
+        cmocka_unit_test_setup(test_a_name_without_a_port, reset),
+        cmocka_unit_test_setup(test_no_name, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

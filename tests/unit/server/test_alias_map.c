@@ -23,6 +23,7 @@ static void expect(const wsgi_alias_map_t *map, const char *uri, int index, size
     }
 }
 
+/* compat: MAP-prefix */
 static void test_segments(void **state)
 {
     static const char *const paths[] = {"/app", "/a/b/c"};
@@ -38,6 +39,7 @@ static void test_segments(void **state)
     expect(map, "/", -1, 0);
 }
 
+/* compat: MAP-prefix */
 static void test_trailing_slash_is_wanted(void **state)
 {
     static const char *const paths[] = {"/dir/"};
@@ -57,6 +59,7 @@ static void test_root_takes_all(void **state)
     expect(map, "///x", 0, 3);
 }
 
+/* compat: MAP-slashes */
 static void test_runs_of_slashes(void **state)
 {
     static const char *const paths[] = {"/a//b"};
@@ -66,6 +69,7 @@ static void test_runs_of_slashes(void **state)
     expect(map, "/ab", -1, 0);
 }
 
+/* compat: MERGE-alias-order */
 static void test_first_in_the_file_wins(void **state)
 {
     static const char *const paths[] = {"/a/b", "/a", "/a/b/c", "/a", "/a/b/"};

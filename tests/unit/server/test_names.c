@@ -21,6 +21,7 @@ static void expect_name(apr_pool_t *pool, const char *text, const wsgi_name_plac
     assert_int_equal(expanded.len, strlen(expected));
 }
 
+/* compat: NAME-global */
 static void test_tokens(void **state)
 {
     expect_name(*state, "%{GLOBAL}", &place, "");
@@ -28,6 +29,7 @@ static void test_tokens(void **state)
     expect_name(*state, "%{RESOURCE}", &place, "example.org:8080|/blog");
 }
 
+/* compat: NAME-whole */
 static void test_literals(void **state)
 {
     expect_name(*state, "site", &place, "site");
@@ -37,6 +39,7 @@ static void test_literals(void **state)
     expect_name(*state, "%{global}", &place, "%{global}");
 }
 
+/* compat: NAME-port */
 static void test_default_ports_are_left_out(void **state)
 {
     static const unsigned defaults[] = {80, 443};

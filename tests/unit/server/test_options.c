@@ -24,6 +24,7 @@ static void expect_bad(apr_pool_t *pool, const char *args, const char *word)
     assert_string_equal(option.name, word);
 }
 
+/* compat: CONF-options CONF-option-repeated */
 static void test_words(void **state)
 {
     const char *args = "  processes=2\tthreads=  user=#33 ";
@@ -34,6 +35,7 @@ static void test_words(void **state)
     assert_int_equal(wsgi_option_take(*state, &args, &option), WSGI_OPTION_END);
 }
 
+/* compat: CONF-option-quotes */
 static void test_quotes(void **state)
 {
     const char *args = "a='b c' d=\"e = f\" 'g=h i' \"j=\" k=\"l\\\"m\\\\n\" o='p\\q'";
@@ -51,6 +53,7 @@ static void test_value_may_hold_an_equals_sign(void **state)
     expect_option(*state, &args, "env", "A=1");
 }
 
+/* compat: CONF-options */
 static void test_bad_words(void **state)
 {
     expect_bad(*state, "threads", "threads");
@@ -60,6 +63,7 @@ static void test_bad_words(void **state)
     expect_bad(*state, "\"home=/x", "\"home=/x");
 }
 
+/* compat: CONF-number-range */
 static void test_numbers(void **state)
 {
     (void)state;
@@ -88,6 +92,50 @@ static void test_numbers(void **state)
     }
 }
 
+static void test_octal(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int result;
+        int64_t number;
+    } cases[] = {
+        {"022", 0, 022},
+        {"7", 0, 7},
+        {"0", 0, 0},
+        {"777", 0, 0777},
+        {"0228", 1, 022},
+        {"27x", 1, 027},
+        {"1000", WSGI_E_INVALID, -1},
+        {"-1", WSGI_E_INVALID, -1},
+        {"+1", WSGI_E_INVALID, -1},
+        {"8", WSGI_E_INVALID, -1},
+        {"", WSGI_E_INVALID, -1},
+        {"u=rwx", WSGI_E_INVALID, -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t number = -1;
+        assert_int_equal(wsgi_option_octal(cases[i].text, 0, 0777, &number), cases[i].result);
+        assert_int_equal(number, cases[i].number);
+    }
+}
+
+static void test_intervals(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", "0", "-1", "often", "1s", "nan", "inf", "3601", "1e-7"};
+    int64_t us = -1;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(wsgi_option_interval(bad[i], &us), WSGI_E_INVALID);
+        assert_int_equal(us, -1);
+    }
+    assert_int_equal(wsgi_option_interval("0.0005", &us), 0);
+    assert_int_equal(us, 500);
+    assert_int_equal(wsgi_option_interval("3600", &us), 0);
+    assert_int_equal(us, INT64_C(3600000000));
+}
+
+/* compat: CONF-flag */
 static void test_flags(void **state)
 {
     (void)state;
@@ -107,6 +155,8 @@ int main(void)
         POOL_TEST(test_value_may_hold_an_equals_sign),
         POOL_TEST(test_bad_words),
         POOL_TEST(test_numbers),
+        POOL_TEST(test_octal),
+        POOL_TEST(test_intervals),
         POOL_TEST(test_flags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* tests/unit/daemon/log_lines.h — keeps what is logged: "<level> text\n" …, from any thread.
+/* tests/unit/log_lines.h — keeps what is logged: "<level> text\n" …, from any thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef LOG_LINES_H

@@ -1,0 +1,60 @@
+/* tests/planted/planted_fault.c — faults on purpose, to test the tests. A request with the field
+ * "X-Planted-Fault: heap-overflow" writes one byte behind an allocation, one with "undefined" adds
+ * one to INT_MAX. No product holds it: `make planted` links it before wsgi_gateway_serve(), which
+ * both modes call, by the linker's --wrap.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "wsgi_gateway.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+int __real_wsgi_gateway_serve(wsgi_interp_t *interp, wsgi_exchange_t *ex,
+                              enum wsgi_reload_mode mode);
+int __wrap_wsgi_gateway_serve(wsgi_interp_t *interp, wsgi_exchange_t *ex,
+                              enum wsgi_reload_mode mode);
+
+static bool is_equal(wsgi_bytes_t bytes, const char *text)
+{
+    return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
+}
+
+static void overflow_the_heap(void)
+{
+    volatile size_t len = 16; /* volatile: not to be seen, nor warned of, while it is compiled */
+    volatile char *bytes = malloc(len);
+
+    if (bytes != NULL) {
+        bytes[len] = 'x';
+    }
+    free((void *)bytes);
+}
+
+static void overflow_a_number(void)
+{
+    volatile int number = INT_MAX;
+
+    number = number + 1;
+}
+
+static void commit(wsgi_bytes_t fault)
+{
+    if (is_equal(fault, "heap-overflow")) {
+        overflow_the_heap();
+    }
+    else if (is_equal(fault, "undefined")) {
+        overflow_a_number();
+    }
+}
+
+int __wrap_wsgi_gateway_serve(wsgi_interp_t *interp, wsgi_exchange_t *ex,
+                              enum wsgi_reload_mode mode)
+{
+    for (size_t i = 0; i < ex->request.var_count; i++) {
+        if (is_equal(ex->request.vars[i].name, "HTTP_X_PLANTED_FAULT")) {
+            commit(ex->request.vars[i].value);
+        }
+    }
+    return __real_wsgi_gateway_serve(interp, ex, mode);
+}
