@@ -27,6 +27,9 @@ int wsgi_server_check_config(apr_pool_t *pconf, server_rec *main_server);
 /* The real pass: names us in httpd's banner and starts the process groups. OK or an error, logged. */
 int wsgi_server_parent_start(apr_pool_t *pconf, server_rec *main_server);
 
+/* Starts again what could not be started before; httpd calls it every ten seconds. */
+void wsgi_server_parent_monitor(server_rec *main_server);
+
 /* Links to the process groups; Python, where the configuration may need it here. */
 void wsgi_server_child_init(apr_pool_t *pchild, server_rec *main_server);
 

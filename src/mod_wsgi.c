@@ -3,6 +3,7 @@
  *   parent  directives    src/server/directives.def
  *           check_config  settings resolved; `httpd -t` ends here
  *           post_config   (not in the first of the two passes at start) banner, process groups
+ *           monitor       every ten seconds: process groups that could not be started again
  *   child   child_init    links to the groups; Python where an application may run here
  *   request translate     WSGIScriptAlias names script and handler
  *           handler       embedded: gateway; process group: proxy
@@ -15,6 +16,7 @@
 
 #include "http_core.h"
 #include "http_request.h"
+#include "mpm_common.h"
 
 static int on_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                            server_rec *main_server)
@@ -31,6 +33,13 @@ static int on_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp
         return OK; /* everything of this pass is about to be thrown away */
     }
     return wsgi_server_parent_start(pconf, main_server);
+}
+
+static int on_monitor(apr_pool_t *pool, server_rec *main_server)
+{
+    (void)pool;
+    wsgi_server_parent_monitor(main_server);
+    return OK;
 }
 
 static void on_child_init(apr_pool_t *pchild, server_rec *main_server)
@@ -56,6 +65,7 @@ static void register_hooks(apr_pool_t *pool)
 
     ap_hook_check_config(on_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(on_post_config, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_monitor(on_monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(on_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_translate_name(on_translate_name, after_alias, before_users, APR_HOOK_MIDDLE);
     ap_hook_handler(on_handler, NULL, NULL, APR_HOOK_MIDDLE);

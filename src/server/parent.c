@@ -42,3 +42,8 @@ int wsgi_server_parent_start(apr_pool_t *pconf, server_rec *main_server)
     }
     return OK;
 }
+
+void wsgi_server_parent_monitor(server_rec *main_server)
+{
+    wsgi_groups_parent_monitor(main_server);
+}

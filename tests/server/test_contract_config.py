@@ -121,7 +121,7 @@ def test_switches(launch_once, directive):
     ("no-such=5", "no-such"), ("=5", ""),
 ])
 def test_options_of_a_group(launch_once, option, word):
-    assert_refused(launch_once, GROUP + option, f"'{word}'", "processes threads user group")
+    assert_refused(launch_once, GROUP + option, f"'{word}'", "processes threads", " user group ")
 
 
 @pytest.mark.compat("CONF-options", "CONF-option-name")

@@ -136,6 +136,25 @@ def test_supervisor_killed(single):
     assert single.get("/hello", timeout=30 * env.PATIENCE).status == 200
 
 
+def test_a_group_that_cannot_be_started_is_tried_again(single):
+    """By httpd's monitor hook, every ten seconds."""
+    program = next(single.run.module.parent.glob("wsgi-daemon-*"))
+    (supervisor,) = single.supervisors()
+    single.expect("WSGI1601", "SIGKILL|signal 9|Killed")
+    single.expect("WSGI1602", "tests", count=None)
+    program.chmod(0o644)
+    try:
+        os.kill(supervisor, signal.SIGKILL)
+        wait_until(lambda: "WSGI1602" in single.log.text(), "the parent says so",
+                   15 * env.PATIENCE)
+        single.expect("WSGI0116", "503|cannot start|FAILED|'tests'")
+        assert single.get("/hello").status == 503
+    finally:
+        program.chmod(0o755)
+    wait_until(single.workers, "a new family", 40 * env.PATIENCE)
+    assert single.get("/hello", timeout=30 * env.PATIENCE).status == 200
+
+
 def test_parent_killed(server):
     """Nobody is left to ask for it, but the process groups end by themselves."""
     server.get("/hello")

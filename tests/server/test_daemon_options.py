@@ -124,6 +124,8 @@ def test_trailing_junk_is_a_warning(launch_once, name):
         number = "100"
     if name == "processes":
         number = "4"
+    if name == "listen-backlog":
+        number = "50"
     status, output = configtest(launch_once, f"{name}={number}kB")
     assert status == 0
     assert "WSGI1501" in output and f"{name}={number}kB is taken for {number};" in output
