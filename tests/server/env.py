@@ -306,7 +306,7 @@ class Server:
                 preexec_fn=self._before_exec)
         try:
             wait_until(lambda: self.process.poll() is not None
-                       or (self.is_listening() and self.httpd_children()),
+                       or (self._times_ready() and self.is_listening() and self.httpd_children()),
                        "httpd listens and has a child", 20 * PATIENCE)
         except AssertionError:
             self.kill()
@@ -330,6 +330,10 @@ class Server:
             os.setuid(self.run_as)
             processes.end_with_parent()
 
+    def _times_ready(self):
+        """How often httpd has come to where it handles signals and requests."""
+        return self.log.text().count("resuming normal operations")
+
     def is_listening(self):
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -348,9 +352,11 @@ class Server:
     def restart(self, kind):
         """Restarts, and waits until no process of before is left, nor busy. `kind` is "restart" or
         "graceful"."""
-        before = set(self.family())
+        self._let_connections_end()
+        before, times = set(self.family()), self._times_ready()
         self.signal({"restart": signal.SIGHUP, "graceful": signal.SIGUSR1}[kind])
-        wait_until(lambda: not before & set(self.family()) and self.httpd_children(),
+        wait_until(lambda: self._times_ready() > times and not before & set(self.family())
+                   and self.httpd_children(),
                    f"the processes before the {kind} have ended: {sorted(before)}",
                    30 * PATIENCE)
         wait_until(self.is_listening, "httpd listens again", 10 * PATIENCE)
