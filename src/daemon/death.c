@@ -114,7 +114,7 @@ bool wsgi_death_collect(wsgi_death_t *death, int64_t *oom_kills)
 
 enum wsgi_ending wsgi_death_ending(const wsgi_death_t *death)
 {
-    if (!WIFEXITED(death->status)) {
+    if (!WIFEXITED(death->status) || death->was_serving) {
         return WSGI_ENDED_BADLY;
     }
     switch (WEXITSTATUS(death->status)) {
@@ -141,8 +141,10 @@ enum wsgi_reason wsgi_death_reason(const wsgi_death_t *death)
         return death->reason;
     }
     if (WIFEXITED(death->status)) {
-        return WEXITSTATUS(death->status) == WSGI_EXIT_UNABLE ? WSGI_REASON_START_FAILURE
-                                                              : WSGI_REASON_EXIT;
+        const bool is_unable =
+            !death->was_serving && WEXITSTATUS(death->status) == WSGI_EXIT_UNABLE;
+
+        return is_unable ? WSGI_REASON_START_FAILURE : WSGI_REASON_EXIT;
     }
     if (WTERMSIG(death->status) == SIGXCPU || is_over_cpu_limit(death)) {
         return WSGI_REASON_CPU_TIME_LIMIT;
@@ -155,7 +157,11 @@ static void describe_exit(const wsgi_death_t *death, char *text, size_t room)
     const int code = WEXITSTATUS(death->status);
     const char *reason = wsgi_reason_name(death->reason);
 
-    if (code == WSGI_EXIT_OK) {
+    if (death->was_serving) {
+        snprintf(text, room, "exited with status %d in the middle of a request (os._exit()?)",
+                 code);
+    }
+    else if (code == WSGI_EXIT_OK) {
         snprintf(text, room, "ended in order%s%s", *reason != '\0' ? ": " : "", reason);
     }
     else if (code == WSGI_EXIT_UNABLE) {

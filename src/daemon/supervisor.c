@@ -284,6 +284,7 @@ static void note_end(supervisor_t *self, unsigned slot, wsgi_death_t *death)
     death->reason = wsgi_journal_reason(worker->journal);
     death->is_by_itself = worker->journal->is_killing_itself != 0;
     death->was_killed = worker->was_killed;
+    death->was_serving = row->busy > 0;
     log_end(self, slot, death);
     count_restart(self, death);
     wsgi_policy_note_exit(&self->policy, slot, wsgi_death_ending(death), row->requests > row->busy,

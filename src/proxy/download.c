@@ -7,6 +7,7 @@
 #include "wsgi_field.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -235,12 +236,15 @@ static void take_data(wsgi_proxy_t *p, const wsgi_frame_t *frame)
 /* FILE */
 
 /* The descriptor may be anything the worker could open. Only of a regular file is it known that
- * reading neither blocks nor ends early, and even that may shrink: the host copes. */
-static bool is_regular_with(int fd, const wsgi_wire_file_t *file)
+ * reading neither blocks nor ends early, and even that may shrink: the host copes. What the worker
+ * itself could not read through it (O_PATH, write only) the host would, as it opens it once more. */
+static bool is_readable_with(int fd, const wsgi_wire_file_t *file)
 {
+    const int flags = fcntl(fd, F_GETFL);
     struct stat info;
 
-    return fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
+    return flags >= 0 && (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_WRONLY &&
+           fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
            file->offset + file->length <= (int64_t)info.st_size;
 }
 
@@ -248,8 +252,9 @@ static void send_checked_file(wsgi_proxy_t *p, const wsgi_frame_t *frame, int fd
 {
     wsgi_wire_file_t file;
 
-    if (wsgi_wire_get_file(frame->payload, &file) != WSGI_OK || !is_regular_with(fd, &file)) {
-        fail_protocol(p, "the worker passed a file that is not regular, or shorter than it says");
+    if (wsgi_wire_get_file(frame->payload, &file) != WSGI_OK || !is_readable_with(fd, &file)) {
+        fail_protocol(p, "the worker passed a file that is not regular, not open for reading, or "
+                         "shorter than it says");
         return;
     }
     const int64_t granted = within_length(p, file.length);

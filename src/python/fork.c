@@ -94,7 +94,9 @@ static int exit_status(wsgi_py_t *py, PyObject *exit)
         return code == NULL;
     }
     if (PyLong_Check(code)) {
-        return (int)PyLong_AsLong(code);
+        int status = (int)PyLong_AsLong(code);
+        PyErr_Clear(); /* too large a number */
+        return status;
     }
     WSGI_AUTO_REF PyObject *text = PyObject_Str(code);
     const char *chars = text != NULL ? PyUnicode_AsUTF8(text) : NULL;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define FILE_BLOCK_BYTES (64u << 10)
+#define FILES_OPEN_MOST  4u /* of one answer: their descriptors are this child's, until its end */
 
 static wsgi_httpd_exchange_t *of(wsgi_exchange_t *ex)
 {
@@ -436,7 +437,9 @@ static int send_file(wsgi_exchange_t *ex, int fd, int64_t offset, int64_t length
     if (x->write_error < 0 || length == 0 || x->is_replaced || (has_pending(x) && pass(x) < 0)) {
         return x->write_error;
     }
-    return append_file(x, fd, offset, length) ? WSGI_OK : copy_file(x, fd, offset, length);
+    bool is_appended = x->file_count < FILES_OPEN_MOST && append_file(x, fd, offset, length);
+    x->file_count += is_appended;
+    return is_appended ? WSGI_OK : copy_file(x, fd, offset, length);
 }
 
 /* ---- the rest ---- */

@@ -17,6 +17,7 @@ typedef struct wsgi_httpd_exchange {
     apr_bucket_brigade *in, *out; /* NULL until needed */
     const wsgi_head_t *head;      /* taken, not in r yet */
     int64_t announced;            /* Content-Length of the head, or WSGI_BODY_UNKNOWN */
+    unsigned file_count;          /* of this answer that were opened once more */
     bool has_passed;              /* a brigade has gone to the filters, the head with it */
     bool is_ended;                /* the end has been passed */
     bool is_read_to_end;

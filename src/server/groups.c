@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -54,6 +55,7 @@ typedef struct registry {
 /* A child's links by index. */
 static struct {
     wsgi_link_t **links;
+    int *rendezvous_fds; /* the same by themselves, for forks of an embedded application */
     unsigned count;
 } wsgi_the_links;
 
@@ -478,6 +480,15 @@ static void close_parents_part(record_t *record)
     wsgi_fd_close(&record->control_fd);
 }
 
+/* A process that an embedded application forks is no caller: as one it would keep this generation's
+ * workers alive for as long as it lives. Async-signal-safe. */
+static void on_fork_in_child(void)
+{
+    for (unsigned i = 0; i < wsgi_the_links.count; i++) {
+        wsgi_fd_close(&wsgi_the_links.rendezvous_fds[i]);
+    }
+}
+
 void wsgi_groups_child_init(apr_pool_t *pchild, server_rec *main_server)
 {
     registry_t *registry = find_registry(main_server);
@@ -488,12 +499,19 @@ void wsgi_groups_child_init(apr_pool_t *pchild, server_rec *main_server)
         count += !it->is_retired;
     }
     wsgi_the_links.links = apr_pcalloc(pchild, (count + 1) * sizeof(*wsgi_the_links.links));
+    wsgi_the_links.rendezvous_fds = apr_palloc(pchild, (count + 1) * sizeof(int));
     wsgi_the_links.count = count;
     for (record_t *it = records; it != NULL; it = it->next) {
         if (!it->is_retired) {
             wsgi_the_links.links[it->index] = open_link(it);
+            wsgi_the_links.rendezvous_fds[it->index] = it->callers_fd;
         }
         close_parents_part(it);
+    }
+    if (count > 0 && pthread_atfork(NULL, NULL, on_fork_in_child) != 0) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
+                     WSGI_ID(1605) "out of memory: processes that applications fork keep process "
+                                   "groups of before a restart alive");
     }
 }
 

@@ -354,6 +354,41 @@ static void check_home(const resolver_t *it, const char *home, const char *what)
     }
 }
 
+/* What the machine lacks now it may have when httpd starts, so this is no fault. */
+static void check_path(const resolver_t *it, const char *path, apr_filetype_e type,
+                       const char *what)
+{
+    apr_finfo_t info;
+    apr_status_t rv =
+        *path == '\0' ? APR_SUCCESS : apr_stat(&info, path, APR_FINFO_TYPE, it->pconf);
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_EACCES(rv)) {
+        complain(it, APLOG_WARNING, (wsgi_place_t){NULL, 0},
+                 WSGI_ID(1524) "%s %s does not exist: create it, or correct the path", what, path);
+    }
+    else if (rv == APR_SUCCESS && *path != '\0' && info.filetype != type) {
+        complain(it, APLOG_WARNING, (wsgi_place_t){NULL, 0}, WSGI_ID(1525) "%s %s is no %s", what,
+                 path, type == APR_DIR ? "directory" : "regular file");
+    }
+}
+
+static void check_group_paths(const resolver_t *it, const wsgi_group_settings_t *group)
+{
+    if (*group->chroot == '\0') {
+        check_path(it, group->home, APR_DIR,
+                   apr_psprintf(it->pconf, "process group '%s': home", group->name));
+    }
+    check_path(it, group->chroot, APR_DIR,
+               apr_psprintf(it->pconf, "process group '%s': chroot", group->name));
+}
+
+static void check_imports(const resolver_t *it)
+{
+    for (int i = 0; i < it->imports->nelts; i++) {
+        check_path(it, APR_ARRAY_IDX(it->imports, i, const wsgi_import_t *)->script, APR_REG,
+                   "the script to load ahead of requests");
+    }
+}
+
 static void check_homes(const resolver_t *it)
 {
     if (it->settings->needs_python) {
@@ -361,6 +396,7 @@ static void check_homes(const resolver_t *it)
     }
     for (unsigned i = 0; i < it->settings->group_count; i++) {
         const wsgi_group_settings_t *group = &it->settings->groups[i].settings;
+        check_group_paths(it, group);
         /* Links in a chroot lead elsewhere from here, and python= has been looked at. */
         if (*group->chroot == '\0' && *group->python_executable == '\0') {
             check_home(it, group->python_home,
@@ -401,6 +437,7 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
         it.imports->nelts > 0 || wsgi_reach_embedded(it.settings, main_server);
     wsgi_reach_place(it.settings, main_server, pconf);
     check_homes(&it);
+    check_imports(&it);
     main->settings = it.has_faults ? NULL : it.settings;
     return main->settings;
 }

@@ -84,6 +84,20 @@ def test_a_wrong_configuration_does_not_start(launch_once):
 
 
 @pytest.mark.compat("CONF-number-junk")
+@pytest.mark.parametrize("config, words", [
+    ("WSGIDaemonProcess a home=/nowhere/at/all", "WSGI1524"),
+    ("WSGIDaemonProcess a chroot=/nowhere/at/all", "WSGI1524"),
+    ("WSGIDaemonProcess a home=/etc/passwd", "WSGI1525"),
+    ("WSGIImportScript /nowhere/x.py process-group=%{GLOBAL} application-group=a", "WSGI1524"),
+    ("WSGIImportScript /etc process-group=%{GLOBAL} application-group=a", "WSGI1525"),
+])
+def test_paths_that_lead_nowhere_are_warned_of(launch_once, config, words):
+    """The machine may have them when httpd starts, so httpd starts."""
+    status, output = configtest(launch_once, config)
+    assert status == 0
+    assert words in output
+
+
 def test_trailing_junk_is_a_warning(launch_once):
     """Configurations that start today go on starting."""
     status, output = configtest(launch_once, GROUP + "threads=10s")

@@ -190,10 +190,8 @@ def test_signal_in_a_forked_process(forking):
     assert evaluate(forking, "in_child(handle_signal)") == [[True, True], 0]
 
 
-@pytest.mark.compat("PROC-fork")
-def test_a_forked_process_ends_by_a_signal(forking, mode):
-    if mode == "embedded":
-        pytest.skip("threads of httpd block signals")
+@pytest.mark.compat("PROC-fork", "PROC-fork-embedded")
+def test_a_forked_process_ends_by_a_signal(forking):
     before = evaluate(forking, "os.getpid()")
     assert evaluate(forking, "in_child(end_by_signal)") == [None, signal.SIGTERM]
     assert evaluate(forking, "os.getpid()") == before

@@ -112,6 +112,20 @@ def test_five_in_a_row(single):
 
 
 @pytest.mark.compat("PROC-os-exit", "FAIL-died", "LIFE-replaced")
+@pytest.mark.parametrize("status", [0, 67, 68, 69])
+def test_an_exit_in_a_request_is_named_whatever_its_status(launch_once, status):
+    server = launch_once("daemon")
+    url = server.script("leaving.py", f"""
+import os
+def application(environ, start_response):
+    os._exit({status})
+""")
+    server.expect(WORKER_DIED, f"exited with status {status} in the middle of a request")
+    server.expect(NO_ANSWER)
+    assert server.get(url).status == 502
+    assert server.get("/hello", timeout=30 * env.PATIENCE).status == 200
+
+
 @pytest.mark.parametrize("fault, words", [
     ("crashes", "SIGSEGV|signal 11|Segmentation"),
     ("dies", "exit.*3|status 3"),

@@ -150,6 +150,60 @@ WSGIScriptAlias /forking "${scripts}/forks.py" application-group=%{GLOBAL}
         assert server.get("/forking").body == b"the parent answers"
 
 
+STAYING_FORK = '''
+import os, signal, time
+
+def application(environ, start_response):
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(pid).encode()]
+'''
+
+
+def test_a_fork_that_stays_keeps_no_process_group_alive(launch_once):
+    server = launch_once("embedded", single_child=True, config=MAIN_ONLY + """
+WSGIDaemonProcess beside
+WSGIScriptAlias /beside "${apps}/hello.py" process-group=beside
+""")
+    assert server.get("/beside").status == 200
+    before = server.supervisors()
+    pid = int(server.get(server.script("staying.py", STAYING_FORK)).body)
+    try:
+        server.signal(signal.SIGUSR1)
+        wait_until(lambda: not any(map(processes.is_alive, before)), "the old group has ended",
+                   20 * env.PATIENCE)
+        assert processes.is_alive(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+FORK_AT_IMPORT = '''
+import multiprocessing, time
+process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True)
+process.start()
+
+def application(environ, start_response):
+    process.terminate()
+    process.join(10)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(process.exitcode).encode()]
+'''
+
+
+def test_a_fork_while_a_script_is_imported(launch_once):
+    server = launch_once("daemon", start=False, config="""
+WSGIImportScript "${scripts}/forking.py" process-group=tests application-group=%{GLOBAL}
+WSGIScriptAlias /forking "${scripts}/forking.py" application-group=%{GLOBAL}
+""")
+    server.script("forking.py", FORK_AT_IMPORT)
+    server.start()
+    assert server.get("/forking").body == b"-15"
+    server.stop()
+
+
 PROCESSES = '''
 import multiprocessing, os, subprocess, time
 

@@ -186,6 +186,7 @@ def test_a_chroot_that_does_not_exist(launch_once):
 WSGIDaemonProcess jailed chroot=/nowhere/at/all
 WSGIScriptAlias /x "/nowhere/at/all/x.py" process-group=jailed
 """)
+    server.expect("WSGI1524", "chroot /nowhere/at/all does not exist", count=None)
     server.expect("WSGI1400", "cannot make chroot=/nowhere/at/all the root directory .No such",
                   count=None)
     server.expect("WSGI1601", count=None)

@@ -179,6 +179,28 @@ def become_nobody():
     os.setresuid(nobody.pw_uid, nobody.pw_uid, nobody.pw_uid)
 
 
+@pytest.mark.parametrize("delay", [0, 0.3, 0.6])
+def test_ctrl_c_at_any_moment_of_the_start_ends_it_in_order(tmp_path, delay):
+    """`delay` 0: as soon as the port answers, which is before the announcement."""
+    port = free_port()
+    process = subprocess.Popen(command("--port", port, "--dir", tmp_path / "serve"),
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    end = time.monotonic() + START_LIMIT_S
+    while delay == 0 and time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.005)
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    if "Serving" in output or delay == 0:
+        assert (process.returncode, output.splitlines()[-1]) == (0, "Stopped.")
+    assert not (tmp_path / "serve" / "httpd.pid").exists(), "httpd runs on"
+
+
 @pytest.mark.parametrize("mode", ["daemon", "embedded"])
 def test_as_an_ordinary_user(nobodys_checkout, mode):
     script = nobodys_checkout / "own.wsgi"

@@ -764,7 +764,10 @@ static void test_file_that_is_none(void **state)
         open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
         open("/dev/zero", O_RDONLY | O_CLOEXEC),
         socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+        open("/proc/self/exe", O_PATH | O_CLOEXEC), /* opened anew it could be read by us */
+        open("/tmp", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600),
     };
+    assert_true(others[5] >= 0 && others[6] >= 0);
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         relay_head(s, NULL);
         say_file(s, 0, 0);
