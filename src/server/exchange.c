@@ -176,6 +176,19 @@ static wsgi_bytes_t keep(char **to, wsgi_bytes_t bytes)
     return copy;
 }
 
+/* The path of this server that shall answer instead, or NULL. */
+static const char *find_local_redirect(const wsgi_httpd_exchange_t *x, const wsgi_head_t *head)
+{
+    const wsgi_field_t *found = NULL;
+    for (size_t i = 0; i < head->field_count && head->status == HTTP_OK; i++) {
+        if (wsgi_bytes_equal_nocase(head->fields[i].name, WSGI_LITERAL("Location"))) {
+            found = &head->fields[i];
+        }
+    }
+    bool is_local = found != NULL && found->value.len > 0 && *found->value.data == '/';
+    return is_local ? apr_pstrmemdup(x->r->pool, found->value.data, found->value.len) : NULL;
+}
+
 /* Kept aside until the first byte leaves, since a later head may replace it. Texts of the copy end
  * in NUL, as httpd's tables want them. */
 static int send_head(wsgi_exchange_t *ex, const wsgi_head_t *head)
@@ -184,7 +197,8 @@ static int send_head(wsgi_exchange_t *ex, const wsgi_head_t *head)
     if (x->ex.head_sent) {
         return WSGI_E_INVALID;
     }
-    x->is_replaced = x->is_overridden && head->status >= HTTP_BAD_REQUEST;
+    x->redirect = x->may_redirect ? find_local_redirect(x, head) : NULL;
+    x->is_replaced = x->redirect != NULL || (x->is_overridden && head->status >= HTTP_BAD_REQUEST);
     size_t fields_bytes = head->field_count * sizeof *head->fields;
     wsgi_head_t *copy = apr_palloc(x->r->pool, sizeof *copy + fields_bytes + count_bytes(head));
     wsgi_field_t *fields = (wsgi_field_t *)(copy + 1);
@@ -224,7 +238,7 @@ static void apply_content_length(wsgi_httpd_exchange_t *x, const wsgi_field_t *f
 }
 
 /* Of fields, only those of the error table survive an ErrorDocument. */
-static void apply_www_authenticate(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
+static void apply_to_errors(wsgi_httpd_exchange_t *x, const wsgi_field_t *field)
 {
     apr_table_addn(x->r->err_headers_out, field->name.data, field->value.data);
 }
@@ -237,12 +251,9 @@ static const struct {
     {                                                                                              \
         {name, sizeof(name) - 1}, apply                                                            \
     }
-    SPECIAL("Content-Type", apply_content_type),
-    SPECIAL("Content-Length", apply_content_length),
-    SPECIAL("Content-Range", apply_last),
-    SPECIAL("Location", apply_last),
-    SPECIAL("Transfer-Encoding", drop),
-    SPECIAL("WWW-Authenticate", apply_www_authenticate),
+    SPECIAL("Content-Type", apply_content_type), SPECIAL("Content-Length", apply_content_length),
+    SPECIAL("Content-Range", apply_last),        SPECIAL("Location", apply_last),
+    SPECIAL("Transfer-Encoding", drop),          SPECIAL("WWW-Authenticate", apply_to_errors),
 #undef SPECIAL
 };
 
@@ -454,17 +465,22 @@ static bool is_aborted(wsgi_exchange_t *ex)
     return of(ex)->r->connection->aborted;
 }
 
-/* Leaves the answer to httpd's ErrorDocument; of the application's fields the challenges of the
- * error table go with it. */
+static bool survives(const wsgi_httpd_exchange_t *x, wsgi_bytes_t name)
+{
+    return wsgi_bytes_equal_nocase(name, WSGI_LITERAL("WWW-Authenticate")) ||
+           (x->redirect != NULL && wsgi_bytes_equal_nocase(name, WSGI_LITERAL("Set-Cookie")));
+}
+
+/* Leaves the answer to httpd: to its ErrorDocument, or to another path. Of the application's fields
+ * those of the error table go with it: challenges, and cookies with a redirect. */
 static int leave_to_httpd(wsgi_httpd_exchange_t *x)
 {
     for (size_t i = 0; i < x->head->field_count; i++) {
-        const wsgi_field_t *field = &x->head->fields[i];
-        if (wsgi_bytes_equal_nocase(field->name, WSGI_LITERAL("WWW-Authenticate"))) {
-            apply_www_authenticate(x, field);
+        if (survives(x, x->head->fields[i].name)) {
+            apply_to_errors(x, &x->head->fields[i]);
         }
     }
-    x->status = (int)x->head->status;
+    x->status = x->redirect != NULL ? OK : (int)x->head->status;
     return WSGI_OK;
 }
 

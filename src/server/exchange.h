@@ -21,10 +21,12 @@ typedef struct wsgi_httpd_exchange {
     bool has_passed;              /* a brigade has gone to the filters, the head with it */
     bool is_ended;                /* the end has been passed */
     bool is_read_to_end;
-    bool may_sendfile;  /* WSGIEnableSendfile; set by the caller */
-    bool is_overridden; /* WSGIErrorOverride: httpd answers instead of an error; by the caller */
-    bool is_replaced;   /* and so it will: what the application sends is dropped */
-    bool is_collected;  /* `in` holds the whole body */
+    bool may_sendfile;    /* WSGIEnableSendfile; set by the caller */
+    bool may_redirect;    /* status 200 with Location: /path is one inside httpd; by the caller */
+    const char *redirect; /* where to, once finished; the caller does it */
+    bool is_overridden;   /* WSGIErrorOverride: httpd answers instead of an error; by the caller */
+    bool is_replaced;     /* and so it will: what the application sends is dropped */
+    bool is_collected;    /* `in` holds the whole body */
     int read_status; /* what httpd makes of a failed read: HTTP status or AP_FILTER_ERROR; 0: none */
     int write_error; /* enum wsgi_error, final */
     int status;      /* what the handler returns, once finished */

@@ -249,6 +249,16 @@ static void log_failure(const wsgi_httpd_exchange_t *x, int code, const wsgi_res
 
 #define RETRY_AFTER_S "1"
 
+/* As a GET without a body, whatever the request was. */
+static int redirect_inside(request_rec *r, const char *path)
+{
+    r->method = "GET";
+    r->method_number = M_GET;
+    apr_table_unset(r->headers_in, "Content-Length");
+    ap_internal_redirect_handler(path, r);
+    return OK;
+}
+
 static int serve_by_group(wsgi_httpd_exchange_t *x, int group)
 {
     wsgi_link_t *link = wsgi_groups_child_link((unsigned)group);
@@ -268,7 +278,7 @@ static int serve_by_group(wsgi_httpd_exchange_t *x, int group)
     if (x->status == HTTP_SERVICE_UNAVAILABLE) {
         apr_table_setn(x->r->err_headers_out, "Retry-After", RETRY_AFTER_S);
     }
-    return x->status;
+    return code == WSGI_OK && x->redirect != NULL ? redirect_inside(x->r, x->redirect) : x->status;
 }
 
 /* ---- the way of a request ---- */
@@ -312,6 +322,7 @@ int wsgi_handler_serve(request_rec *r)
     wsgi_httpd_exchange_t x;
     wsgi_httpd_exchange_init(&x, r);
     x.may_sendfile = route.config.enable_sendfile == WSGI_FLAG_ON;
+    x.may_redirect = route.group >= 0;
     x.is_overridden = route.config.error_override == WSGI_FLAG_ON && route.group >= 0;
     return serve(&x, &route, wsgi_server_config_main(wsgi_server_config(r->server))->child,
                  body_length);
