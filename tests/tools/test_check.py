@@ -20,7 +20,8 @@ def check(tree, result, status, count_status, contract_status=0, options=(), roo
     """A tree whose unit tests, bench, pytest runs and contract end as told. pytest runs five
     times; the contract wants the reports of four."""
     (tree.root / "tools").mkdir()
-    shutil.copy(ROOT / "tools" / "check", tree.root / "tools")
+    for name in ("check", "server-tests"):
+        shutil.copy(ROOT / "tools" / name, tree.root / "tools")
     programs = {"configure": "#!/bin/sh\ntouch Makefile\n",
                 "bin/make": MAKE.format(result=result, status=status),
                 "bench/count": f"#!/bin/sh\nexit {count_status}\n",
