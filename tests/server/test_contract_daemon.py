@@ -9,7 +9,7 @@ import env
 import processes
 import pytest
 from processes import wait_until
-from recycling import ANSWER, ask, expect_end, write
+from recycling import ANSWER, ask, expect_end, handed_over, write
 
 KILLED = "WSGI1402"
 NO_ANSWER = "WSGI0146"
@@ -109,6 +109,20 @@ def test_eviction_timeout(launch_once, options, reason):
     assert time.monotonic() - began > 0.9
     assert gated.let_go() == 200
     expect_end(server, gated.pid, reason)
+
+
+@pytest.mark.compat("OPT-graceful-timeout", "OPT-deadlock-timeout")
+def test_times_of_a_group_that_sets_none(launch_once):
+    """Too long to be waited for: as its supervisor was given them."""
+    server = launch_once("daemon")
+    wait_until(server.workers, "a worker")
+    found = handed_over(server)
+    times = {name: seconds for name, seconds in found.items() if name.endswith("_timeout_s")}
+    assert {name: seconds for name, seconds in times.items() if seconds} == {
+        "shutdown_timeout_s": 5, "graceful_timeout_s": 15, "deadlock_timeout_s": 300,
+        "connect_timeout_s": 15, "socket_timeout_s": server.timeout_s}
+    assert found["maximum_requests"] == found["restart_interval_s"] == 0
+    assert found["cpu_time_limit_s"] == 0
 
 
 @pytest.mark.compat("OPT-graceful-timeout", "OPT-timeouts-alone")
@@ -338,6 +352,7 @@ def application(environ, start_response):
 # ---- threads and groups
 
 @pytest.mark.compat("LIFE-lifo")
+@pytest.mark.skipif(env.MPM == "prefork", reason="a child has one request at a time")
 def test_the_thread_that_became_idle_last_serves_next(launch_once):
     server = launch_group(launch_once, "processes=1 threads=3", single_child=True)
     gated = [Gated(server, f"n{number}") for number in range(3)]
