@@ -67,6 +67,36 @@ def restarts(server):
     raise AssertionError("the supervisor has no counters")
 
 
+def handed_over(server):
+    """The group's numbers as its supervisor was given them, defaults included: {member: value}."""
+    (supervisor,) = server.supervisors()
+    source = (env.ROOT / "include" / "wsgi_group.def").read_text()
+    members = re.findall(r"^(TEXT|NUMBER)\((\w+)\)", source, re.M)
+    blob = _find_in_memory(supervisor, struct.pack("=3I", 0x514C5A51, 1, len(members)))
+    numbers, at = {}, 12
+    for kind, name in members:
+        if kind == "TEXT":
+            at += 9 + struct.unpack_from("=I", blob, at + 4)[0]
+        else:
+            (numbers[name],) = struct.unpack_from("=q", blob, at + 4)
+            at += 12
+    return numbers
+
+
+def _find_in_memory(pid, beginning):
+    """What a process has in its private memory from these bytes on."""
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        span, rights, *_ = line.split()
+        begin, end = (int(number, 16) for number in span.split("-"))
+        if rights.startswith("rw") and end - begin < 1 << 28:  # not a sanitizer's shadow
+            with open(f"/proc/{pid}/mem", "rb") as memory:
+                memory.seek(begin)
+                _, _, behind = memory.read(end - begin).partition(beginning)
+            if behind:
+                return beginning + behind
+    raise AssertionError("not in its memory")
+
+
 def expect_end(server, pid, reason):
     """The worker ends in order, and everybody is told why."""
     expected = "process_stopping " + str({"shutdown_reason": reason})

@@ -1,6 +1,7 @@
 """Workers are replaced by rules, each of which works with all others off, and no request is lost."""
 
 import os
+import re
 import signal
 import time
 
@@ -38,6 +39,7 @@ def launch_group(launch_once):
 
 # ---- each rule alone
 
+@pytest.mark.compat("OPT-maximum-requests", "OPT-timeouts-alone")
 def test_maximum_requests(launch_group):
     server = launch_group("threads=2 maximum-requests=3")
     url = write(server, "app")
@@ -46,6 +48,7 @@ def test_maximum_requests(launch_group):
     expect_end(server, first, "maximum_requests")
 
 
+@pytest.mark.compat("OPT-restart-interval", "OPT-timeouts-alone")
 def test_restart_interval(launch_group):
     server = launch_group("threads=2 restart-interval=1")
     url = write(server, "app")
@@ -53,11 +56,13 @@ def test_restart_interval(launch_group):
     assert server.get(url).status == 200
 
 
+@pytest.mark.compat("OPT-inactivity-timeout", "OPT-timeouts-alone")
 def test_inactivity_timeout(launch_group):
     server = launch_group("threads=2 inactivity-timeout=1")
     expect_end(server, ask(server, write(server, "app")), "inactivity_timeout")
 
 
+@pytest.mark.compat("DIR-ignoreactivity")
 def test_requests_that_do_not_count_as_activity(launch_group):
     server = launch_group("threads=2 inactivity-timeout=1", config="""
 <Location /scripts/ignored.py>
@@ -70,6 +75,7 @@ def test_requests_that_do_not_count_as_activity(launch_group):
     expect_end(server, first, "inactivity_timeout")
 
 
+@pytest.mark.compat("OPT-startup-timeout", "OPT-timeouts-alone")
 def test_startup_timeout(launch_group):
     server = launch_group("threads=2 startup-timeout=1 graceful-timeout=1 shutdown-timeout=1")
     server.expect(KILLED, "shutdown-timeout=1")
@@ -82,6 +88,7 @@ def test_startup_timeout(launch_group):
     assert restarts(server) == {"startup_timeout": 1}
 
 
+@pytest.mark.compat("OPT-startup-timeout")
 def test_startup_timeout_is_over_with_the_first_script(launch_group):
     server = launch_group("threads=2 startup-timeout=1")
     url = write(server, "slow", "def application(environ, start_response):\n"
@@ -90,6 +97,7 @@ def test_startup_timeout_is_over_with_the_first_script(launch_group):
     assert restarts(server) == {}
 
 
+@pytest.mark.compat("OPT-request-timeout", "OPT-timeouts-alone", "LIFE-stacks")
 def test_request_timeout(launch_group):
     server = launch_group("threads=1 request-timeout=1 shutdown-timeout=1")
     url = write(server, "stuck", STUCK)
@@ -101,11 +109,13 @@ def test_request_timeout(launch_group):
     assert server.wait_for_note(f"end-{pid}") == \
         "process_stopping {'shutdown_reason': 'request_timeout'}"
     log = server.log.text()
-    assert '("GET /scripts/stuck.py?find=me" (request' in log and "in get_stuck" in log, "the stacks"
+    assert '("GET /scripts/stuck.py?find=me" (request' in log, "whose stack it is"
+    assert re.search(r"\[wsgi:info\] .*in get_stuck", log), "the stacks"
     assert restarts(server) == {"request_timeout": 1}
     assert server.get("/hello").status == 200
 
 
+@pytest.mark.compat("OPT-request-timeout")
 def test_request_timeout_grows_with_threads(launch_group):
     """1 + ln(8) is 3.08: so many seconds have not passed after 2."""
     server = launch_group("threads=8 request-timeout=1")
@@ -115,6 +125,7 @@ def test_request_timeout_grows_with_threads(launch_group):
     assert restarts(server) == {}
 
 
+@pytest.mark.compat("OPT-interrupt-timeout", "FAIL-request-timeout")
 def test_interrupt_timeout(launch_group):
     server = launch_group("threads=1 request-timeout=1 interrupt-timeout=20")
     url = write(server, "looping", '''
@@ -138,6 +149,7 @@ def application(environ, start_response):
     assert restarts(server) == {}
 
 
+@pytest.mark.compat("OPT-interrupt-timeout")
 def test_an_interrupt_that_has_no_effect(launch_group):
     server = launch_group("threads=1 request-timeout=1 interrupt-timeout=1 shutdown-timeout=1")
     url = write(server, "stuck", STUCK.replace("except Exception", "except BaseException"))
@@ -149,6 +161,7 @@ def test_an_interrupt_that_has_no_effect(launch_group):
     assert restarts(server) == {"request_timeout": 1}
 
 
+@pytest.mark.compat("OPT-deadlock-timeout", "OPT-timeouts-alone")
 def test_deadlock_timeout(launch_once):
     """A call into C that keeps the interpreter."""
     server = launch_once("daemon", daemon="threads=2 deadlock-timeout=1")
@@ -165,6 +178,7 @@ def application(environ, start_response):
     assert restarts(server) == {"deadlock_timeout": 1}
 
 
+@pytest.mark.compat("OPT-cpu-time-limit", "OPT-timeouts-alone")
 def test_cpu_time_limit(launch_group):
     server = launch_group("threads=2 cpu-time-limit=1 shutdown-timeout=20")
     url = write(server, "burning", '''
@@ -176,11 +190,14 @@ def application(environ, start_response):
     expect_end(server, pid, "cpu_time_limit")
 
 
+@pytest.mark.compat("LIFE-usr1", "LIFE-graceful-end", "OPT-graceful-timeout")
+@pytest.mark.compat("LOAD-again-daemon")
 @pytest.mark.parametrize("options, number, reason", [
-    ("", signal.SIGUSR1, "graceful_signal"),
+    pytest.param("", signal.SIGUSR1, "graceful_signal", marks=pytest.mark.compat("LIFE-usr1")),
     ("eviction-timeout=30", signal.SIGUSR1, "eviction_signal"),
     ("", signal.SIGTERM, "shutdown_signal"),
     ("", signal.SIGINT, "shutdown_signal"),
+    pytest.param("", signal.SIGXCPU, "cpu_time_limit", marks=pytest.mark.compat("LIFE-xcpu")),
 ])
 def test_signals(launch_group, options, number, reason):
     server = launch_group(f"threads=2 {options}")
@@ -191,6 +208,7 @@ def test_signals(launch_group, options, number, reason):
     assert ask(server, url) != pid
 
 
+@pytest.mark.compat("RELOAD-sigint")
 def test_an_application_that_signals_itself(launch_group):
     """As code monitors do."""
     server = launch_group("threads=2")
@@ -244,12 +262,15 @@ def test_requests_finish_within_graceful_timeout(launch_group, processes_option)
         pid, gate, _ = begin_gated(server, client)
         os.kill(pid, signal.SIGUSR1)
         position(server, "is to be replaced: graceful_signal")
-        assert server.get("/hello").status == 200
+        serving = server.get("/process").json()["pid"]
+        if not processes_option:
+            assert serving == pid, "without a successor beside it it goes on taking requests"
         gate.touch()
         assert client.read_head()[0] == 200
     expect_end(server, pid, "graceful_signal")
 
 
+@pytest.mark.compat("OPT-maximum-requests", "OPT-graceful-timeout", "LIFE-graceful-end")
 def test_a_busy_worker_reaches_its_deadline(launch_group):
     server = launch_group("threads=2 graceful-timeout=1 shutdown-timeout=1 maximum-requests=1")
     server.expect(KILLED)
@@ -261,6 +282,7 @@ def test_a_busy_worker_reaches_its_deadline(launch_group):
     wait_until(lambda: not processes.is_alive(pid), "it has ended", 10 * env.PATIENCE)
 
 
+@pytest.mark.compat("OPT-graceful-timeout")
 def test_graceful_timeout_0_is_at_once(launch_group):
     server = launch_group("threads=2 graceful-timeout=0 shutdown-timeout=60 processes=1")
     with server.raw(60 * env.PATIENCE) as client:
@@ -339,6 +361,8 @@ def test_no_request_is_lost(launch_group, processes_option, options, disturb):
 BROKEN = '''
 with open("NOTES/loads", "a") as file:
     file.write(f"{os.getpid()}\\n")
+with open("NOTES/load-times", "a") as file:
+    file.write(f"{time.monotonic()}\\n")
 count = open("NOTES/loads").read().count(f"{os.getpid()}\\n")
 raise LookupError(f"load {count} of {os.getpid()}")
 '''
@@ -366,6 +390,8 @@ def test_a_failed_load(launch_group, processes_option):
     assert len(loads) == len(set(loads)), "never twice in one process"
     assert "LookupError: load 2" not in server.log.text()
     assert restarts(server)["load_failure"] >= 2
+    times = [float(line) for line in server.note("load-times").read_text().split()]
+    assert times[1] - times[0] > 0.9 and times[2] - times[1] > 1.9, "after growing pauses"
     write(server, "broken", ANSWER, mtime=1_700_000_000)
     ask(server, url)
 

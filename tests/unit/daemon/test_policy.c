@@ -117,6 +117,7 @@ static void test_no_start_before_the_first(void **state)
     start_all(&group, BEGIN);
 }
 
+/* compat: LIFE-loop */
 static void test_crashes_back_off_after_the_first(void **state)
 {
     static const int pauses_s[] = {0, 1, 2, 4, 8, 16, 30, 30, 30};
@@ -131,6 +132,7 @@ static void test_crashes_back_off_after_the_first(void **state)
     }
 }
 
+/* compat: LIFE-loop */
 static void test_a_worker_that_cannot_start_backs_off_at_once(void **state)
 {
     static const int pauses_s[] = {1, 2, 4, 8, 16, 30, 30};
@@ -655,6 +657,7 @@ static void fail_to_load(group_t *group, unsigned slot, int64_t now_us)
     wsgi_policy_note_leaving(&group->policy, slot, 15 * SECOND, true, now_us);
 }
 
+/* compat: LOAD-again-daemon */
 static void test_failed_loads_back_off_side_by_side(void **state)
 {
     static const int pauses_s[] = {1, 2, 4, 8, 16, 30, 30};
@@ -679,6 +682,7 @@ static void test_failed_loads_back_off_side_by_side(void **state)
     }
 }
 
+/* compat: LOAD-again-daemon */
 static void test_failed_loads_back_off_in_sequence(void **state)
 {
     static const int pauses_s[] = {1, 2, 4, 8, 16, 30, 30};

@@ -236,6 +236,7 @@ static void test_nobody_at_the_other_end(void **state)
     assert_detail(s, "all its workers and their supervisor have ended");
 }
 
+/* compat: FAIL-sending */
 static void test_broken_rendezvous(void **state)
 {
     stage_t *s = *state;
@@ -247,6 +248,7 @@ static void test_broken_rendezvous(void **state)
     assert_detail(s, "does not take the request");
 }
 
+/* compat: FAIL-socket */
 static void test_no_descriptors_left(void **state)
 {
     stage_t *s = *state;
@@ -298,6 +300,7 @@ static void test_hello_at_the_last_instant(void **state)
     assert_done(s, "hi");
 }
 
+/* compat: FAIL-protocol */
 static void test_unusable_hello(void **state)
 {
     static const struct {
@@ -351,6 +354,7 @@ static void worker_returns_it(stage_t *s, enum unbegun how)
     }
 }
 
+/* compat: FAIL-restarts */
 static void test_tries_are_bounded(void **state)
 {
     stage_t *s = *state;
