@@ -27,6 +27,7 @@ typedef struct wsgi_runtime_settings {
     int processes, threads;         /* maximum_processes, threads_per_process */
     bool is_multiprocess;           /* wsgi.multiprocess */
     bool is_multithread;            /* wsgi.multithread */
+    bool is_run_once;               /* wsgi.run_once: the process serves one request */
 
     const char *python_eggs;     /* PYTHON_EGG_CACHE of os.environ; "" = as inherited */
     const char *python_warnings; /* -W filters, one a line, in order; "" = none */

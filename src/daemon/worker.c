@@ -155,6 +155,7 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
         .threads = (int)group->threads,
         .is_multiprocess = group->is_multiprocess != 0,
         .is_multithread = group->threads != 1,
+        .is_run_once = group->threads == 1 && group->maximum_requests == 1,
         .python_eggs = group->python_eggs,
         .python_warnings = group->python_warnings,
         .optimize = (int)group->python_optimize,

@@ -40,7 +40,7 @@ static PyObject *constant_value(const wsgi_gateway_t *gateway, enum wsgi_typed_k
     case WSGI_KEY_MULTIPROCESS:
         return PyBool_FromLong(settings->is_multiprocess);
     case WSGI_KEY_RUN_ONCE:
-        return PyBool_FromLong(false);
+        return PyBool_FromLong(settings->is_run_once);
     case WSGI_KEY_APACHE_VERSION:
         return version_tuple(server / 10000, server / 100 % 100, server % 100);
     case WSGI_KEY_MOD_WSGI_VERSION:

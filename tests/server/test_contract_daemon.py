@@ -380,8 +380,7 @@ def test_the_thread_that_became_idle_last_serves_next(launch_once):
 
 @pytest.mark.parametrize("options, is_once", [
     pytest.param("threads=1 maximum-requests=1", True, marks=[
-        pytest.mark.compat("ENV-run-once-true"),
-        pytest.mark.xfail(strict=True, reason="wsgi.run_once is always False")]),
+        pytest.mark.compat("ENV-run-once-true")]),
     ("threads=1 maximum-requests=2", False),
     ("threads=2 maximum-requests=1", False),
     ("threads=1", False),
