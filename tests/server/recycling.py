@@ -67,6 +67,14 @@ def restarts(server):
     raise AssertionError("the supervisor has no counters")
 
 
+def assert_restarts(server, expected):
+    """A client may see the end of a worker before the supervisor does."""
+    try:
+        wait_until(lambda: restarts(server) == expected, "the counters", 10 * env.PATIENCE)
+    except AssertionError:
+        assert restarts(server) == expected
+
+
 def handed_over(server):
     """The group's numbers as its supervisor was given them, defaults included: {member: value}."""
     (supervisor,) = server.supervisors()

@@ -7,7 +7,7 @@ import signal
 import env
 import pytest
 from processes import wait_until
-from recycling import restarts
+from recycling import assert_restarts
 
 DIED = "WSGI1409"
 NO_ANSWER = "WSGI0146"
@@ -43,7 +43,7 @@ def test_each_cause_is_named(server, deed, cause, reason):
     server.expect(NO_ANSWER)
     assert server.get(url + "?a=b", timeout=60 * env.PATIENCE).status == 502
     assert server.get("/hello").status == 200
-    assert restarts(server) == {reason: 1}
+    assert_restarts(server, {reason: 1})
 
 
 def test_all_of_its_requests(server):
@@ -105,4 +105,4 @@ def test_shutdown_timeout(server):
         client.request(f"GET {url}", "Connection: close")
         os.kill(int(server.wait_for_note("inside")), signal.SIGTERM)
         assert client.read_head()[0] == 502
-    assert restarts(server) == {"shutdown_signal": 1}
+    assert_restarts(server, {"shutdown_signal": 1})

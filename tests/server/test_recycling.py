@@ -9,7 +9,7 @@ import env
 import processes
 import pytest
 from processes import wait_until
-from recycling import ANSWER, Load, ask, expect_end, restarts, write
+from recycling import ANSWER, Load, ask, assert_restarts, expect_end, restarts, write
 
 KILLED = "WSGI1402"
 NO_ANSWER = "WSGI0146"
@@ -85,7 +85,7 @@ def test_startup_timeout(launch_group):
     pid = int(server.wait_for_note("begun"))
     assert server.wait_for_note(f"end-{pid}") == \
         "process_stopping {'shutdown_reason': 'startup_timeout'}"
-    assert restarts(server) == {"startup_timeout": 1}
+    assert_restarts(server, {"startup_timeout": 1})
 
 
 @pytest.mark.compat("OPT-startup-timeout")
@@ -111,7 +111,7 @@ def test_request_timeout(launch_group):
     log = server.log.text()
     assert '("GET /scripts/stuck.py?find=me" (request' in log, "whose stack it is"
     assert re.search(r"\[wsgi:info\] .*in get_stuck", log), "the stacks"
-    assert restarts(server) == {"request_timeout": 1}
+    assert_restarts(server, {"request_timeout": 1})
     assert server.get("/hello").status == 200
 
 
@@ -158,7 +158,7 @@ def test_an_interrupt_that_has_no_effect(launch_group):
     server.expect(KILLED)
     server.expect(NO_ANSWER)
     assert server.get(url).status == 502
-    assert restarts(server) == {"request_timeout": 1}
+    assert_restarts(server, {"request_timeout": 1})
 
 
 @pytest.mark.compat("OPT-deadlock-timeout", "OPT-timeouts-alone")
@@ -175,7 +175,7 @@ def application(environ, start_response):
     server.expect(NO_ANSWER)
     assert server.get(url).status == 502
     assert server.get("/hello").status == 200
-    assert restarts(server) == {"deadlock_timeout": 1}
+    assert_restarts(server, {"deadlock_timeout": 1})
 
 
 @pytest.mark.compat("OPT-cpu-time-limit", "OPT-timeouts-alone")
