@@ -279,7 +279,7 @@ def test_server_metrics_and_cpu_time_limit_are_accepted(launch_once):
 
 @pytest.mark.compat("CHECK-owner", "OPT-script-user", "OPT-script-group")
 @needs_root
-@pytest.mark.parametrize("option, owner, mode, directory_owner, directory_mode, expected", [
+@pytest.mark.parametrize("option, owner, bits, directory_owner, directory_bits, expected", [
     ("script-user=nobody", "nobody", 0o644, "nobody", 0o755, 200),
     ("script-user=#65534", "nobody", 0o604, "nobody", 0o705, 200),
     ("script-user=nobody", "root", 0o644, "nobody", 0o755, "WSGI1535"),
@@ -294,7 +294,7 @@ def test_server_metrics_and_cpu_time_limit_are_accepted(launch_once):
     ("script-group=nogroup", "nobody", 0o646, "nobody", 0o755, "WSGI1536"),
     ("script-group=nogroup", "nobody", 0o644, "nobody", 0o757, "WSGI1536"),
 ])
-def test_owners_of_scripts(launch_once, option, owner, mode, directory_owner, directory_mode,
+def test_owners_of_scripts(launch_once, option, owner, bits, directory_owner, directory_bits,
                            expected):
     server = launch_once("daemon", daemon=option, start=False, config="""
 WSGIScriptAlias /owned "${root}/owned/hello.py"
@@ -303,12 +303,13 @@ WSGIScriptAlias /owned "${root}/owned/hello.py"
     directory.mkdir()
     script = directory / "hello.py"
     script.write_text((env.APPS / "hello.py").read_text())
-    for path, who, bits in ((script, owner, mode), (directory, directory_owner, directory_mode)):
+    for path, who, its_bits in ((script, owner, bits),
+                                (directory, directory_owner, directory_bits)):
         os.chown(path, *((65534, 65534) if who == "nobody" else (0, 0)))
-        path.chmod(bits)
+        path.chmod(its_bits)
     server.start()
     if expected != 200:
-        wrong = script if (owner, mode & 0o022 if "user" in option else mode & 0o002) != \
+        wrong = script if (owner, bits & 0o022 if "user" in option else bits & 0o002) != \
             ("nobody", 0) else directory
         server.expect(expected, f"{wrong}/? ")
     assert server.get("/owned").status == (200 if expected == 200 else 403)
