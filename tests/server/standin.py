@@ -134,7 +134,8 @@ class Stage:
         wait_until(lambda: self._count_files() <= self.files,
                    f"no descriptor has leaked: {self.files} before", 5 * env.PATIENCE)
         failures = self.server.note("standin")
-        assert not failures.exists(), failures.read_text()
+        if failures.exists():
+            raise AssertionError(failures.rename(f"{failures}-seen").read_text()[:2000])
 
     def _count_files(self):
         return processes.descriptors(self.child[0]).total()
