@@ -253,19 +253,22 @@ static int64_t back_off_ms(record_t *record, int64_t now_us)
     return seconds[step < last ? step : last] * 1000;
 }
 
-static const char *describe(const record_t *record, int status)
+/* The MPM tells the bare number, of a signal or of an exit. What our program exits with by itself is
+ * above all signals (daemon/process.h). */
+static const char *describe(const record_t *record, int number)
 {
-    if (WIFSIGNALED(status)) {
-        return apr_psprintf(record->run_pool, "was ended by signal %d (%s)", WTERMSIG(status),
-                            apr_signal_description_get(WTERMSIG(status)));
+    if (number > 0 && number < 64) {
+        return apr_psprintf(record->run_pool,
+                            "was ended by signal %d (%s), or exited with that status", number,
+                            apr_signal_description_get(number));
     }
-    return apr_psprintf(record->run_pool, "exited with status %d", WEXITSTATUS(status));
+    return apr_psprintf(record->run_pool, "exited with status %d", number);
 }
 
 static void replace_supervisor(record_t *record, pid_t pid, int status)
 {
     int64_t delay_ms = back_off_ms(record, wsgi_now_us());
-    int level = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? APLOG_INFO : APLOG_ERR;
+    int level = status == 0 ? APLOG_INFO : APLOG_ERR;
 
     ap_log_error(APLOG_MARK, level, 0, record->group.server,
                  WSGI_ID(1601) "supervisor %d of process group '%s' %s; another is started%s",
