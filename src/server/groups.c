@@ -448,6 +448,23 @@ int wsgi_groups_parent_open(const wsgi_group_t *groups, unsigned count, apr_pool
 
 /* --- children -------------------------------------------------------------------------------- */
 
+/* NULL without a code: a process of the group has written over what they begin with, and a link goes
+ * without hints. */
+static const wsgi_counters_t *map_counters(const record_t *record, wsgi_result_t *result)
+{
+    const wsgi_counters_t *counters = wsgi_counters_map(record->counters_fd, false, result);
+
+    if (counters == NULL && result->code == WSGI_E_PROTOCOL) {
+        result->code = WSGI_OK;
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, record->group.server,
+                     WSGI_ID(1605) "a process of group '%s' has spoiled the group's counters: this "
+                                   "child does without them; restart httpd, and look for what "
+                                   "writes over memory there",
+                     record->group.settings.name);
+    }
+    return counters;
+}
+
 static wsgi_link_t *open_link(const record_t *record)
 {
     wsgi_result_t result = {0};
@@ -455,7 +472,7 @@ static wsgi_link_t *open_link(const record_t *record)
     const wsgi_link_settings_t settings = {
         .group = group->name,
         .rendezvous_fd = record->callers_fd,
-        .counters = wsgi_counters_map(record->counters_fd, false, &result),
+        .counters = map_counters(record, &result),
         .processes = (unsigned)group->processes,
         .threads = (unsigned)group->threads,
         .backlog = record->backlog,
@@ -463,7 +480,7 @@ static wsgi_link_t *open_link(const record_t *record)
         .connect_timeout_us = group->connect_timeout_s * 1000000,
         .socket_timeout_us = group->socket_timeout_s * 1000000,
     };
-    wsgi_link_t *link = settings.counters != NULL ? wsgi_link_open(&settings) : NULL;
+    wsgi_link_t *link = result.code == WSGI_OK ? wsgi_link_open(&settings) : NULL;
 
     if (link == NULL) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, record->group.server,

@@ -96,11 +96,11 @@ class Stage:
             path.chmod(0o644)
         return f"/hello?play={name}"
 
-    def ask(self, *steps, method="GET", body=None):
+    def ask(self, *steps):
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port,
                                                 timeout=20 * env.PATIENCE)
         try:
-            connection.request(method, self.url(*steps), body, {"Connection": "close"})
+            connection.request("GET", self.url(*steps), headers={"Connection": "close"})
             answer = connection.getresponse()
             return Outcome(answer.status, answer.read())
         except http.client.IncompleteRead as cut:
