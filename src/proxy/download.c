@@ -249,16 +249,6 @@ static bool is_readable_with(int fd, const wsgi_wire_file_t *file)
            file->offset + file->length <= (int64_t)info.st_size;
 }
 
-/* The host may open it anew, and has rights of its own: what the worker cannot read by this
- * descriptor is not read for it. */
-static bool is_readable(int fd)
-{
-    const int flags = fcntl(fd, F_GETFL);
-    const int access = flags & O_ACCMODE;
-
-    return flags >= 0 && (flags & O_PATH) == 0 && (access == O_RDONLY || access == O_RDWR);
-}
-
 static void send_checked_file(wsgi_proxy_t *p, const wsgi_frame_t *frame, int fd)
 {
     wsgi_wire_file_t file;
@@ -266,10 +256,6 @@ static void send_checked_file(wsgi_proxy_t *p, const wsgi_frame_t *frame, int fd
     if (wsgi_wire_get_file(frame->payload, &file) != WSGI_OK || !is_readable_with(fd, &file)) {
         fail_protocol(p, "the worker passed a file that is not regular, not open for reading, or "
                          "shorter than it says");
-        return;
-    }
-    if (!is_readable(fd)) {
-        fail_protocol(p, "the worker passed a file that it cannot read itself");
         return;
     }
     const int64_t granted = within_length(p, file.length);

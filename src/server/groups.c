@@ -457,7 +457,7 @@ static const wsgi_counters_t *map_counters(const record_t *record, wsgi_result_t
     if (counters == NULL && result->code == WSGI_E_PROTOCOL) {
         result->code = WSGI_OK;
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, record->group.server,
-                     WSGI_ID(1605) "a process of group '%s' has spoiled the group's counters: this "
+                     WSGI_ID(1606) "a process of group '%s' has spoiled the group's counters: this "
                                    "child does without them; restart httpd, and look for what "
                                    "writes over memory there",
                      record->group.settings.name);

@@ -100,7 +100,7 @@ def test_two_descriptors(stage, path):
 @pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_PATH, os.O_WRONLY | os.O_APPEND])
 def test_a_descriptor_that_its_owner_could_not_read(stage, path, flags):
     """httpd has rights of its own: what the worker could not read must not be read for it."""
-    repeat(stage, 502, passing((path, flags)), ILLEGAL, "cannot read itself")
+    repeat(stage, 502, passing((path, flags)), ILLEGAL, "not open for reading")
 
 
 @pytest.mark.skipif(not env.IS_ROOT, reason="needs files of two users")

@@ -273,15 +273,15 @@ def test_garbage(stage, place):
 # ---- HELLO
 
 
-@pytest.mark.parametrize("version, index", [(0, 0), (2, 0), (0xffffffff, 0), (1, 4096),
+@pytest.mark.parametrize("version, index", [(0, 0), (2, 0), (0xffffffff, 0), (1, 8192),
                                             (1, 0x7fffffff), (1, 0xffffffff)])
 def test_hello_that_cannot_be(stage, version, index):
     content = frames.hello(version, index)
     repeat(stage, 502, ("send", content), HEAD, ENDED, log=ILLEGAL, words="HELLO of another version")
 
 
-@pytest.mark.parametrize("index, generation", [(1, 1), (4095, 0), (0, 0), (0, 0xffffffff),
-                                               (4095, 0xffffffff)])
+@pytest.mark.parametrize("index, generation", [(1, 1), (8191, 0), (0, 0), (0, 0xffffffff),
+                                               (8191, 0xffffffff)])
 def test_hello_of_a_wild_row(stage, index, generation):
     """It is a hint: the answer counts, and what was kept is not used again."""
     hello = ("send", frames.hello(1, index, generation))

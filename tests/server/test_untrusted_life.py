@@ -317,7 +317,7 @@ def test_scribbles_over_the_counters(stage):
 def test_a_new_child_finds_the_counters_spoiled(own_stage):
     """It goes without hints."""
     assert own_stage.ask(HELLO, ("spoil",), ANSWER) == GOOD
-    own_stage.expect("WSGI1605", "'tests'", count=None)
+    own_stage.expect("WSGI1606", "'tests'", count=None)
     own_stage.server.tolerate("AH00052")
     processes.os.kill(own_stage.child[0], processes.signal.SIGKILL)
     wait_until(lambda: set(own_stage.server.httpd_children()) - set(own_stage.child),
@@ -396,10 +396,12 @@ def test_does_not_come_to_the_rendezvous(own_stage):
 
 def test_floods_the_piped_log(launch_once):
     """Straight into the inherited end of it."""
-    stage = Stage(launch_once, config='ErrorLog "|$/bin/cat >/dev/null"\n')
+    stage = Stage(launch_once, config='ErrorLog "|$/bin/cat >>${root}/error.log"\n')
+    stage.server.expect_output(r"\[standin\]")
     for _ in range(5):
         assert stage.ask(HELLO, ("errors", 2000), ANSWER) == GOOD
     assert stage.is_good()
+    wait_until(lambda: stage.server.log.text().count("[standin]") == 10_000, "all of it is there")
 
 
 @pytest.mark.parametrize("status, words", [

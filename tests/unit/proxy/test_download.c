@@ -781,29 +781,6 @@ static void test_file_that_is_none(void **state)
     }
 }
 
-static void test_file_that_the_worker_cannot_read(void **state)
-{
-    static const int flags[] = {O_WRONLY, O_PATH, O_WRONLY | O_APPEND, O_ACCMODE};
-    stage_t *s = *state;
-    int file = file_of("0123456789");
-    char path[64];
-
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-        int other = open(path, flags[i] | O_CLOEXEC);
-
-        assert_true(other >= 0);
-        relay_head(s, NULL);
-        say_file(s, 0, 10);
-        worker_speaks_with(s, &other, 1);
-        assert_failed(s, WSGI_E_PROTOCOL, 502);
-        assert_detail(s, "cannot read itself");
-        stage_again(s);
-        wsgi_fd_close(&other);
-    }
-    wsgi_fd_close(&file);
-}
-
 static void test_file_without_a_descriptor(void **state)
 {
     stage_t *s = *state;
@@ -1056,7 +1033,6 @@ int main(void)
         stage_test(test_file_that_has_not_the_bytes),
         stage_test(test_file_of_impossible_numbers),
         stage_test(test_file_that_is_none),
-        stage_test(test_file_that_the_worker_cannot_read),
         stage_test(test_file_without_a_descriptor),
         stage_test(test_one_descriptor_serves_one_file),
         stage_test(test_descriptors_that_nobody_asked_for),
