@@ -223,6 +223,7 @@ static void take_data(wsgi_proxy_t *p, const wsgi_frame_t *frame)
     const bool is_beyond = granted < (int64_t)piece;
     int code = WSGI_OK;
 
+    p->has_moved |= piece > 0;
     if (granted > 0) {
         code = p->ex->verbs->send_body(p->ex, frame->payload.data, (size_t)granted,
                                        is_cut || is_beyond ? WSGI_SEND_MORE : flag_for(p, frame));
@@ -259,6 +260,7 @@ static void send_checked_file(wsgi_proxy_t *p, const wsgi_frame_t *frame, int fd
     }
     const int64_t granted = within_length(p, file.length);
     int code = WSGI_OK;
+    p->has_moved |= file.length > 0;
     if (granted > 0) {
         code = p->ex->verbs->send_file(p->ex, fd, file.offset, granted);
     }
@@ -325,15 +327,16 @@ static void take_abort(wsgi_proxy_t *p, const wsgi_frame_t *frame)
 static const struct take {
     void (*take)(wsgi_proxy_t *p, const wsgi_frame_t *frame);
     uint32_t adds, drops;
-    bool is_life; /* a worker that sends only lines for the log is silent all the same */
+    bool is_life; /* not so lines for the log, and parts of the answer only if there is something
+                   * in them: a worker that sends nothing else is silent all the same */
 } takes[WSGI_FRAME_COUNT] = {
     [WSGI_FRAME_HELLO] = {take_hello, BEGUN, BIT(HELLO), true},
     [WSGI_FRAME_GOAWAY] = {take_goaway, 0, 0, true},
     [WSGI_FRAME_CONTINUE] = {take_continue, 0, BIT(CONTINUE) | BIT(GOAWAY), true},
     [WSGI_FRAME_HEAD] = {take_head, BIT(DATA) | BIT(FILE) | BIT(END), BIT(HEAD) | BIT(GOAWAY),
                          true},
-    [WSGI_FRAME_DATA] = {take_data, 0, 0, true},
-    [WSGI_FRAME_FILE] = {take_file, 0, 0, true},
+    [WSGI_FRAME_DATA] = {take_data, 0, 0, false},
+    [WSGI_FRAME_FILE] = {take_file, 0, 0, false},
     [WSGI_FRAME_LOG] = {take_log, 0, 0, false},
     [WSGI_FRAME_END] = {take_end, 0, 0, true},
     [WSGI_FRAME_ABORT] = {take_abort, 0, 0, true},

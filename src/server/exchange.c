@@ -384,14 +384,15 @@ static int send_body(wsgi_exchange_t *ex, const void *data, size_t len, enum wsg
 /* A file bucket, so that filters see the whole answer at once (ranges need that), and the kernel
  * sends it where that is allowed. The file is opened once more, since reading a bucket moves the
  * offset, and that of a duplicate is the caller's. Never mapped: who made the file may shrink it,
- * and that would kill us. False where it may not be opened anew. */
+ * and that would kill us. False where it may not be opened anew, or not at once: whoever holds a
+ * lease on it would make us wait. */
 static bool append_file(wsgi_httpd_exchange_t *x, int fd, int64_t offset, int64_t length)
 {
     request_rec *r = x->r;
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
     bool is_sent_by_kernel = x->may_sendfile && core->enable_sendfile == ENABLE_SENDFILE_ON;
-    apr_int32_t flags =
-        APR_FOPEN_READ | APR_FOPEN_BINARY | (is_sent_by_kernel ? APR_FOPEN_SENDFILE_ENABLED : 0);
+    apr_int32_t flags = APR_FOPEN_READ | APR_FOPEN_BINARY | APR_FOPEN_NONBLOCK |
+                        (is_sent_by_kernel ? APR_FOPEN_SENDFILE_ENABLED : 0);
     apr_file_t *file;
     if (apr_file_open(&file, apr_psprintf(r->pool, "/proc/self/fd/%d", fd), flags, 0, r->pool) !=
         APR_SUCCESS) {

@@ -253,19 +253,22 @@ static int64_t back_off_ms(record_t *record, int64_t now_us)
     return seconds[step < last ? step : last] * 1000;
 }
 
-static const char *describe(const record_t *record, int status)
+/* The MPM tells the bare number, of a signal or of an exit. What our program exits with by itself is
+ * above all signals (daemon/process.h). */
+static const char *describe(const record_t *record, int number)
 {
-    if (WIFSIGNALED(status)) {
-        return apr_psprintf(record->run_pool, "was ended by signal %d (%s)", WTERMSIG(status),
-                            apr_signal_description_get(WTERMSIG(status)));
+    if (number > 0 && number < 64) {
+        return apr_psprintf(record->run_pool,
+                            "was ended by signal %d (%s), or exited with that status", number,
+                            apr_signal_description_get(number));
     }
-    return apr_psprintf(record->run_pool, "exited with status %d", WEXITSTATUS(status));
+    return apr_psprintf(record->run_pool, "exited with status %d", number);
 }
 
 static void replace_supervisor(record_t *record, pid_t pid, int status)
 {
     int64_t delay_ms = back_off_ms(record, wsgi_now_us());
-    int level = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? APLOG_INFO : APLOG_ERR;
+    int level = status == 0 ? APLOG_INFO : APLOG_ERR;
 
     ap_log_error(APLOG_MARK, level, 0, record->group.server,
                  WSGI_ID(1601) "supervisor %d of process group '%s' %s; another is started%s",
@@ -445,6 +448,23 @@ int wsgi_groups_parent_open(const wsgi_group_t *groups, unsigned count, apr_pool
 
 /* --- children -------------------------------------------------------------------------------- */
 
+/* NULL without a code: a process of the group has written over what they begin with, and a link goes
+ * without hints. */
+static const wsgi_counters_t *map_counters(const record_t *record, wsgi_result_t *result)
+{
+    const wsgi_counters_t *counters = wsgi_counters_map(record->counters_fd, false, result);
+
+    if (counters == NULL && result->code == WSGI_E_PROTOCOL) {
+        result->code = WSGI_OK;
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, record->group.server,
+                     WSGI_ID(1606) "a process of group '%s' has spoiled the group's counters: this "
+                                   "child does without them; restart httpd, and look for what "
+                                   "writes over memory there",
+                     record->group.settings.name);
+    }
+    return counters;
+}
+
 static wsgi_link_t *open_link(const record_t *record)
 {
     wsgi_result_t result = {0};
@@ -452,7 +472,7 @@ static wsgi_link_t *open_link(const record_t *record)
     const wsgi_link_settings_t settings = {
         .group = group->name,
         .rendezvous_fd = record->callers_fd,
-        .counters = wsgi_counters_map(record->counters_fd, false, &result),
+        .counters = map_counters(record, &result),
         .processes = (unsigned)group->processes,
         .threads = (unsigned)group->threads,
         .backlog = record->backlog,
@@ -460,7 +480,7 @@ static wsgi_link_t *open_link(const record_t *record)
         .connect_timeout_us = group->connect_timeout_s * 1000000,
         .socket_timeout_us = group->socket_timeout_s * 1000000,
     };
-    wsgi_link_t *link = settings.counters != NULL ? wsgi_link_open(&settings) : NULL;
+    wsgi_link_t *link = result.code == WSGI_OK ? wsgi_link_open(&settings) : NULL;
 
     if (link == NULL) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, record->group.server,

@@ -4,6 +4,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "stage.h"
 
+#include <sys/mman.h>
+
 /* Answers "hi" and closes, as a worker does. */
 static void worker_answers(stage_t *s)
 {
@@ -591,6 +593,28 @@ static void test_silence_before_head(void **state)
     assert_nobody_asked(s);
 }
 
+/* A worker that sends frames in which there is nothing is as silent as one that sends none. */
+static void test_empty_parts_are_silence(void **state)
+{
+    stage_t *s = *state;
+    int file = memfd_create("empty", MFD_CLOEXEC);
+
+    stage_relay(s);
+    say_head(s, 200, NULL);
+    worker_speaks(s);
+    const int64_t limit_us = wait_now(s).until_us;
+    step_at(s, limit_us - 2);
+    say_data(s, "", 0);
+    say_data(s, "", WSGI_FRAME_FLAG_FLUSH);
+    worker_speaks(s);
+    say_file(s, 0, 0);
+    worker_speaks_with(s, &file, 1);
+    assert_int_equal(wait_now(s).until_us, limit_us);
+    step_at(s, limit_us);
+    assert_failed(s, WSGI_E_TIMEOUT, 504);
+    wsgi_fd_close(&file);
+}
+
 static void test_silence_after_data(void **state)
 {
     stage_t *s = *state;
@@ -771,6 +795,7 @@ int main(void)
         stage_test(test_group_fails_while_hello_is_awaited),
         stage_test(test_hello_counts_more_than_counters),
         stage_test(test_silence_before_head),
+        stage_test(test_empty_parts_are_silence),
         stage_test(test_silence_after_data),
         stage_test(test_each_frame_ends_the_silence),
         stage_test(test_lines_for_the_log_do_not),
