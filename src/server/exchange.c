@@ -53,7 +53,8 @@ static int fail_read(wsgi_httpd_exchange_t *x, apr_status_t rv)
 }
 
 /* httpd's filter sends 100 (Continue) for a blocking read only (2.4.71): here is one who wants the
- * body and does not block, or does not read yet. Not after a part of the answer, which has told the client enough. */
+ * body and does not block, or does not read yet. Not after a part of the answer, which has told the
+ * client enough. */
 static void send_continue(const wsgi_httpd_exchange_t *x)
 {
     request_rec *r = x->r;

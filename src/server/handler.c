@@ -249,9 +249,19 @@ static void log_failure(const wsgi_httpd_exchange_t *x, int code, const wsgi_res
 
 #define RETRY_AFTER_S "1"
 
+/* What is left of a body must not pass for the next request. A client that waits for 100 (Continue)
+ * has not sent it, and may or may not do so. */
+static void drop_body(request_rec *r)
+{
+    if (r->expecting_100 || ap_discard_request_body(r) != OK) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
+}
+
 /* As a GET without a body, whatever the request was. */
 static int redirect_inside(request_rec *r, const char *path)
 {
+    drop_body(r);
     r->method = "GET";
     r->method_number = M_GET;
     apr_table_unset(r->headers_in, "Content-Length");

@@ -66,6 +66,23 @@ def test_it_is_a_get_without_a_body(server, mode, method):
     assert server.get("/hello").body == b"Hello world\n"
 
 
+@pytest.mark.parametrize("size", [10, 50_000, 300_000])
+def test_a_body_that_nobody_has_read_is_no_next_request(server, mode, size):
+    """Else what a client sends as a body could pass for a request of its own."""
+    if mode == "embedded":
+        pytest.skip("daemon mode only")
+    server.script("unread.py", SCRIPT.replace('environ["wsgi.input"].read()', 'b""'))
+    hidden = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+    body = (hidden * (size // len(hidden) + 1))[:size]
+    with server.raw() as raw:
+        raw.request("POST /scripts/unread.py?/file", f"Content-Length: {size}")
+        raw.send(body)
+        raw.request("GET /target", "Connection: close")
+        answers = raw.read_to_end()
+    assert answers.count(b"HTTP/1.1 200 OK") == 2, answers
+    assert b"a static file" in answers and b"Hello world" not in answers
+
+
 @pytest.mark.compat("REDIRECT-guard")
 def test_a_target_can_be_closed_to_the_outside(server, mode):
     assert server.get("/guarded").status == 403
