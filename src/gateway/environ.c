@@ -113,7 +113,7 @@ static inline bool is_same(PyObject *memo_b, wsgi_bytes_t bytes)
 {
     return memo_b != NULL && bytes.data != NULL &&
            (size_t)PyUnicode_GET_LENGTH(memo_b) == bytes.len &&
-           memcmp(PyUnicode_DATA(memo_b), bytes.data, bytes.len) == 0;
+           wsgi_bytes_are_same(PyUnicode_DATA(memo_b), bytes.data, bytes.len);
 }
 
 /* Short ASCII only: there, characters are bytes, and all decodings agree. */
