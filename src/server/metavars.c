@@ -10,6 +10,7 @@
 #include "http_ssl.h"
 #include "util_script.h"
 
+#include "trusted.h"
 #include "wsgi_field.h"
 
 typedef struct collector {
@@ -395,7 +396,8 @@ void wsgi_metavars_collect(request_rec *r, const wsgi_route_t *route, wsgi_bytes
     const apr_array_header_t *environment = apr_table_elts(r->subprocess_env);
     const apr_array_header_t *fields = apr_table_elts(r->headers_in);
     size_t most = (size_t)environment->nelts + (size_t)fields->nelts +
-                  sizeof cgi_variables / sizeof *cgi_variables + REDIRECT_VARIABLES;
+                  sizeof cgi_variables / sizeof *cgi_variables + REDIRECT_VARIABLES +
+                  WSGI_TRUSTED_VARIABLES;
     wsgi_var_t *vars = apr_palloc(r->pool, most * sizeof *vars);
     collector_t it = {
         .r = r,
@@ -415,5 +417,8 @@ void wsgi_metavars_collect(request_rec *r, const wsgi_route_t *route, wsgi_bytes
     request->log_id = r->log_id == NULL ? WSGI_LITERAL("") : wsgi_text(r->log_id);
     if (it.is_https || ap_ssl_conn_is_ssl(r->connection)) {
         request->flags |= WSGI_REQUEST_HTTPS;
+    }
+    if (route->config.trusted_headers != NULL) {
+        wsgi_trusted_apply(r, &route->config, vars, request);
     }
 }
