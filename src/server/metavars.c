@@ -36,10 +36,19 @@ static bool has_prefix(const char *text, const char *prefix, size_t len)
     return strncmp(text, prefix, len) == 0;
 }
 
-/* HTTPS is for us, PATH is httpd's own; the rest are keys that only the gateway and we may make. */
+/* A page's mod_include gives those of its own request to what it includes, which has no body. */
+static bool tells_body(const char *key)
+{
+    return strcmp(key, "CONTENT_LENGTH") == 0 || strcmp(key, "CONTENT_TYPE") == 0;
+}
+
+/* HTTPS is for us, PATH is httpd's own, the body is told by fields alone; the rest are keys that
+ * only the gateway and we may make. */
 static bool is_withheld(collector_t *it, const char *key, const char *value)
 {
     switch (*key) {
+    case 'C':
+        return tells_body(key);
     case 'H':
         if (strcmp(key, "HTTPS") == 0) {
             it->is_https = strcasecmp(value, "on") == 0 || strcmp(value, "1") == 0;
