@@ -2,7 +2,6 @@
 
 import json
 import ssl
-import subprocess
 import urllib.request
 
 import env
@@ -292,17 +291,10 @@ WSGITrustedProxyHeaders X-Scheme X-HTTPS
 WSGIScriptAlias /plain "${{apps}}/environ.py"
 <VirtualHost *:{port}>
     ServerName localhost
-    SSLEngine On
-    SSLCertificateFile "{server.directory}/tls.crt"
-    SSLCertificateKeyFile "{server.directory}/tls.key"
+    {server.make_certificate()}
 </VirtualHost>
 """
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-keyout", server.directory / "tls.key",
-         "-out", server.directory / "tls.crt"], check=True, stderr=subprocess.DEVNULL)
     server.write_configuration()
-    server.tolerate("AH019(06|09)|AH01873|AH01882")
     server.start()
     context = ssl._create_unverified_context()
     for headers, scheme in (({}, "https"), ({"X-Scheme": "http"}, "http"),
