@@ -102,6 +102,7 @@ RewriteRule ^/by-handler$ "${scripts}/tell.py" [H=wsgi-script]
 <Location /site-of-mounts/>
     DirectoryIndex /tell/index
 </Location>
+WSGIScriptAlias /mount-of-files/ "${root}/site/site-of-files/"
 <Location /fallback/>
     FallbackResource /tell
 </Location>
@@ -284,6 +285,13 @@ def test_index_by_a_mount(server):
     assert (found["SCRIPT_NAME"], found["PATH_INFO"]) == ("/tell", "/index")
     assert found["REQUEST_URI"] == "/site-of-mounts/?a=b"
     assert server.get("/site-of-mounts/plain.html").body == b"plain"
+
+
+def test_a_mount_has_no_index(server):
+    """Below a WSGIScriptAlias each file is a script, and the directory none."""
+    assert ask(server, "/mount-of-files/index.wsgi/a")["PATH_INFO"] == "/a"
+    server.expect("WSGI0136")
+    assert server.get("/mount-of-files/").status == 403
 
 
 def test_fallback_to_a_mount(server):

@@ -56,7 +56,7 @@ Listen 127.0.0.1:{server.tls_port}
     Protocols h2 http/1.1
     {server.make_certificate()}
     <Location /with-variables>
-        SSLOptions +StdEnvVars
+        SSLOptions +StdEnvVars +ExportCertData
     </Location>
 </VirtualHost>
 """
@@ -112,6 +112,8 @@ def test_tls(server, path, variables):
     assert found["SERVER_PORT"] == str(server.tls_port)
     assert "HTTPS" not in found
     assert bool(re.match(r"TLSv1\.[23]$", found.get("SSL_PROTOCOL", ""))) == variables
+    lines = found.get("SSL_SERVER_CERT", "").splitlines()
+    assert (lines[:1] == ["-----BEGIN CERTIFICATE-----"] and len(lines) > 5) == variables
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, 3_000_000])
