@@ -48,9 +48,11 @@ static void tell_server(rewriter_t *it, wsgi_var_t *field);
 static void tell_port(rewriter_t *it, wsgi_var_t *field);
 static void tell_mount(rewriter_t *it, wsgi_var_t *field);
 
+#define PREFIX       "HTTP_X_"
+#define PREFIX_BYTES (sizeof PREFIX - 1)
 #define FIELD(name, class, tell)                                                                   \
     {                                                                                              \
-        {"HTTP_X_" #name, sizeof("HTTP_X_" #name) - 1}, class, tell                                \
+        {PREFIX #name, sizeof(PREFIX #name) - 1}, class, tell                                      \
     }
 
 static const field_t fields[] = {
@@ -73,6 +75,9 @@ static const field_t fields[] = {
 
 static const field_t *find_field(wsgi_bytes_t key)
 {
+    if (key.len < PREFIX_BYTES || memcmp(key.data, PREFIX, PREFIX_BYTES) != 0) {
+        return NULL;
+    }
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if (key.len == fields[i].key.len && memcmp(key.data, fields[i].key.data, key.len) == 0) {
             return &fields[i];
