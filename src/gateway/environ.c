@@ -14,7 +14,9 @@
 /* Told by the host itself, from no field or variable of a request. */
 static bool is_ours(unsigned number)
 {
-    return number >= WSGI_META_MOD_WSGI_SCRIPT_NAME && number <= WSGI_META_MOD_WSGI_CONNECTION_ID;
+    return (number >= WSGI_META_MOD_WSGI_SCRIPT_NAME &&
+            number <= WSGI_META_MOD_WSGI_CONNECTION_ID) ||
+           number == WSGI_META_MOD_WSGI_MOUNT_POINT;
 }
 
 /* The template. */
