@@ -58,6 +58,30 @@ int wsgi_status_parse(const char *text, size_t len, unsigned *status, wsgi_bytes
 /* A Content-Length: one or more digits that fit, nothing else. WSGI_OK or WSGI_E_INVALID. */
 int wsgi_length_parse(const char *text, size_t len, int64_t *value) WSGI_MUST_CHECK;
 
+static inline uint64_t wsgi_hash_step(uint64_t hash, uint64_t word)
+{
+    return ((hash << 5 | hash >> 59) ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* Of a name: eight bytes at a time, as paths are long, the last ones again where the length is no
+ * multiple. The highest byte of a product depends on all of its factor, so it becomes the lowest.
+ * Not proof against names that are chosen to collide. */
+static inline uint64_t wsgi_name_hash(const char *name, size_t len)
+{
+    uint64_t hash = len, word = 0;
+
+    if (len < sizeof(word)) {
+        memcpy(&word, name, len);
+        return __builtin_bswap64(wsgi_hash_step(hash, word));
+    }
+    for (size_t i = 0; i + sizeof(word) < len; i += sizeof(word)) {
+        memcpy(&word, name + i, sizeof(word));
+        hash = wsgi_hash_step(hash, word);
+    }
+    memcpy(&word, name + len - sizeof(word), sizeof(word));
+    return __builtin_bswap64(wsgi_hash_step(hash, word));
+}
+
 /* The first 64 (32) bits and the last, which overlap where there are fewer than twice as many. */
 static inline bool wsgi_ends_are_same_64(const char *a, const char *b, size_t len)
 {

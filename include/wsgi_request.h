@@ -10,7 +10,8 @@
 #include "wsgi_core.h"
 
 /* One meta-variable of the environ (RFC 3875, PEP 3333). `number` is a WSGI_META_* of wsgi_field.h,
- * then `name` may be empty; or 0, then `name` is the key. Values are bytes as received. */
+ * then `name` may be empty; or 0, then `name` is the key, and none that has a number. Values are
+ * bytes as received. */
 typedef struct wsgi_var {
     uint32_t number;
     wsgi_bytes_t name;

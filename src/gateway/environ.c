@@ -111,7 +111,8 @@ PyObject *wsgi_environ_template(wsgi_call_t *call)
     return wsgi_py_steal(&dict);
 }
 
-static inline bool is_same(PyObject *memo_b, wsgi_bytes_t bytes)
+/* For each value of each request: always in line. */
+static inline __attribute__((always_inline)) bool is_same(PyObject *memo_b, wsgi_bytes_t bytes)
 {
     return memo_b != NULL && bytes.data != NULL &&
            (size_t)PyUnicode_GET_LENGTH(memo_b) == bytes.len &&
@@ -199,9 +200,6 @@ static void exclude(wsgi_numbers_t *set, unsigned number)
 
 static unsigned number_of(const wsgi_var_t *var)
 {
-    if (var->number == WSGI_META_NONE) {
-        return wsgi_meta_find(var->name.data, var->name.len);
-    }
     return var->number < WSGI_META_COUNT ? var->number : WSGI_META_NONE;
 }
 
@@ -285,15 +283,26 @@ static int drop_stale(wsgi_call_t *call, const wsgi_numbers_t *settled)
     return 0;
 }
 
-/* A variable without a number, such as one of SetEnv. It must not pass for one of ours. */
-static int put_named(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var)
+static int put_new_name(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var, PyObject **kept)
 {
     WSGI_AUTO_REF PyObject *key = wsgi_py_text(var->name.data, var->name.len);
     int is_forged = key != NULL ? PyDict_Contains(call->gateway->our_keys, key) : -1;
     if (is_forged != 0) {
         return is_forged < 0 ? -1 : 0;
     }
+    if (is_plain(var->name)) {
+        Py_XSETREF(*kept, Py_NewRef(key));
+    }
     return put(dict, key, meta_value(WSGI_META_NONE, var->value));
+}
+
+/* A variable without a number, such as one of SetEnv. It must not pass for one of ours. */
+static int put_named(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var)
+{
+    uint64_t hash = wsgi_name_hash(var->name.data, var->name.len);
+    PyObject **kept = &call->kit->keys[hash % WSGI_KEPT_KEYS];
+    return is_same(*kept, var->name) ? put(dict, *kept, meta_value(WSGI_META_NONE, var->value))
+                                     : put_new_name(call, dict, var, kept);
 }
 
 static int put_var(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var, unsigned number)

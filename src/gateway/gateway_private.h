@@ -77,6 +77,11 @@ typedef struct wsgi_numbers {
     uint64_t words[WSGI_NUMBER_WORDS];
 } wsgi_numbers_t;
 
+/* Keys of variables without a number that requests have had lately, each at its hash's place:
+ * clients send the same fields again and again. Bounded in number and in length, as clients choose
+ * them; values are not kept, they may be secrets. */
+#define WSGI_KEPT_KEYS 64u
+
 /* What an attachment keeps for its next request. Objects go back into the kit only where the
  * application kept no reference. */
 typedef struct wsgi_kit {
@@ -87,6 +92,7 @@ typedef struct wsgi_kit {
     wsgi_numbers_t kept;                    /* what has a value there */
     PyObject *meta_memo_b[WSGI_META_COUNT]; /* that value, ASCII and short; else NULL */
     PyObject *typed_memo_b[WSGI_KEY_COUNT];
+    PyObject *keys[WSGI_KEPT_KEYS];
     wsgi_field_t *fields; /* of the response head */
     size_t field_capacity;
 } wsgi_kit_t;

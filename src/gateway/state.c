@@ -81,6 +81,9 @@ static void drop_kit(wsgi_py_t *py, void *local)
     Py_CLEAR(kit->start);
     Py_CLEAR(kit->errors_sink);
     Py_CLEAR(kit->environ);
+    for (size_t i = 0; i < WSGI_KEPT_KEYS; i++) {
+        Py_CLEAR(kit->keys[i]);
+    }
     free(kit->fields);
     free(kit);
 }

@@ -5,6 +5,7 @@
 #ifndef WSGI_PYTHON_PRIVATE_H
 #define WSGI_PYTHON_PRIVATE_H
 
+#include "wsgi_field.h"
 #include "wsgi_python.h"
 
 #include <pthread.h>
@@ -95,30 +96,6 @@ typedef struct wsgi_runtime {
 } wsgi_runtime_t;
 
 extern wsgi_runtime_t wsgi_the_runtime;
-
-static inline uint64_t wsgi_hash_mix(uint64_t hash)
-{
-    hash *= UINT64_C(0x9e3779b97f4a7c15);
-    return hash ^ hash >> 32;
-}
-
-/* Of names that an administrator gives: eight bytes at a time, as paths are long, the last ones
- * again where the length is no multiple. Not proof against names that are chosen to collide. */
-static inline uint64_t wsgi_name_hash(const char *name, size_t len)
-{
-    uint64_t hash = len, word = 0;
-
-    if (len < sizeof(word)) {
-        memcpy(&word, name, len);
-        return wsgi_hash_mix(wsgi_hash_mix(hash) ^ word);
-    }
-    for (size_t i = 0; i + sizeof(word) < len; i += sizeof(word)) {
-        memcpy(&word, name + i, sizeof(word));
-        hash = wsgi_hash_mix(hash ^ word);
-    }
-    memcpy(&word, name + len - sizeof(word), sizeof(word));
-    return wsgi_hash_mix(hash ^ word);
-}
 
 /* fork.c — tells processes that the application forks from the one that started Python. WSGI_OK or
  * WSGI_E_NOMEM. */
