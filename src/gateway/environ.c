@@ -284,21 +284,22 @@ static int drop_stale(wsgi_call_t *call, const wsgi_numbers_t *settled)
 }
 
 /* A variable without a number, such as one of SetEnv. It must not pass for one of ours. */
-static int put_named(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var)
+static int put_named(const wsgi_gateway_t *gateway, PyObject *dict, const wsgi_var_t *var)
 {
     WSGI_AUTO_REF PyObject *key = wsgi_py_text(var->name.data, var->name.len);
-    int is_forged = key != NULL ? PyDict_Contains(call->gateway->our_keys, key) : -1;
+    int is_forged = key != NULL ? PyDict_Contains(gateway->our_keys, key) : -1;
     if (is_forged != 0) {
         return is_forged < 0 ? -1 : 0;
     }
     return put(dict, key, meta_value(WSGI_META_NONE, var->value));
 }
 
-static int put_var(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var, unsigned number)
+static int put_var(const wsgi_gateway_t *gateway, PyObject *dict, const wsgi_var_t *var,
+                   unsigned number)
 {
     return number != WSGI_META_NONE
-               ? put(dict, call->gateway->meta_keys[number], meta_value(number, var->value))
-               : put_named(call, dict, var);
+               ? put(dict, gateway->meta_keys[number], meta_value(number, var->value))
+               : put_named(gateway, dict, var);
 }
 
 static int put_unsettled(wsgi_call_t *call, PyObject *dict, const wsgi_numbers_t *settled,
@@ -307,7 +308,8 @@ static int put_unsettled(wsgi_call_t *call, PyObject *dict, const wsgi_numbers_t
     const wsgi_request_t *request = &call->ex->request;
     for (size_t i = first; i < request->var_count; i++) {
         unsigned number = number_of(&request->vars[i]);
-        if (!contains(settled, number) && put_var(call, dict, &request->vars[i], number) != 0) {
+        if (!contains(settled, number) &&
+            put_var(call->gateway, dict, &request->vars[i], number) != 0) {
             return -1;
         }
     }
@@ -392,6 +394,18 @@ PyObject *wsgi_environ_resource(wsgi_call_t *call)
         }
     }
     return wsgi_py_text("", 0);
+}
+
+PyObject *wsgi_environ_from_vars(const wsgi_gateway_t *gateway, const wsgi_var_t *vars,
+                                 size_t count)
+{
+    WSGI_AUTO_REF PyObject *dict = PyDict_New();
+    for (size_t i = 0; dict != NULL && i < count; i++) {
+        if (put_var(gateway, dict, &vars[i], number_of(&vars[i])) != 0) {
+            return NULL;
+        }
+    }
+    return wsgi_py_steal(&dict);
 }
 
 PyObject *wsgi_environ_new(wsgi_call_t *call)

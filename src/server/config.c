@@ -54,6 +54,10 @@ void wsgi_dir_config_lay(wsgi_dir_config_t *merged, const wsgi_dir_config_t *out
     LAY(application_group, != NULL);
     LAY(callable_object, != NULL);
     LAY(restrict_process, != NULL);
+    LAY(dispatch_script, != NULL);
+    LAY(access_script, != NULL);
+    LAY(auth_user_script, != NULL);
+    LAY(auth_group_script, != NULL);
     LAY(script_reloading, != WSGI_FLAG_UNSET);
     LAY(pass_authorization, != WSGI_FLAG_UNSET);
     LAY(pass_apache_request, != WSGI_FLAG_UNSET);

@@ -40,6 +40,7 @@ const char *wsgi_directive_add_alias(cmd_parms *cmd, void *dir, const char *args
 const char *wsgi_directive_add_alias_match(cmd_parms *cmd, void *dir, const char *args);
 const char *wsgi_directive_add_handler_script(cmd_parms *cmd, void *dir, const char *args);
 const char *wsgi_directive_add_import_script(cmd_parms *cmd, void *dir, const char *args);
+const char *wsgi_directive_set_hook_script(cmd_parms *cmd, void *dir, const char *args);
 
 /* global_directives.c: the whole server's; those for Python write into its group settings */
 const char *wsgi_directive_set_text(cmd_parms *cmd, void *dir, const char *word);

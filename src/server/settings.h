@@ -39,6 +39,12 @@ enum wsgi_flag {
     WSGI_FLAG_THIRD = 2, /* Buffer of WSGIChunkedRequest, Auto of WSGIMapHEADToGET */
 };
 
+/* A script whose functions httpd asks while it processes a request. */
+typedef struct wsgi_hook_script {
+    const char *script;
+    wsgi_name_t application_group;
+} wsgi_hook_script_t;
+
 /* What may differ from directory to directory, and what an alias lays over it. Kept small: httpd
  * merges one for each section that a request meets. */
 typedef struct wsgi_dir_config {
@@ -47,6 +53,8 @@ typedef struct wsgi_dir_config {
     const wsgi_name_t *callable_object;
     apr_hash_t *handler_scripts;                /* handler name → wsgi_handler_script_t */
     const apr_array_header_t *restrict_process; /* const char *: names that are allowed */
+    const wsgi_hook_script_t *dispatch_script;
+    const wsgi_hook_script_t *access_script, *auth_user_script, *auth_group_script;
     int script_reloading, pass_authorization, pass_apache_request; /* enum wsgi_flag */
     int chunked_request, map_head_to_get, error_override, enable_sendfile, ignore_activity;
 } wsgi_dir_config_t;
