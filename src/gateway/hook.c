@@ -106,7 +106,7 @@ static PyObject *var_lookup(PyObject *self, PyObject *name)
     return wsgi_py_text(value, strlen(value));
 }
 
-static PyMethodDef tls_functions[] = {
+static const PyMethodDef tls_functions[] = {
     {"is_https", is_https, METH_NOARGS, "is_https() -> 1 for a request by TLS, else 0"},
     {"var_lookup", var_lookup, METH_O, "var_lookup(name) -> str: a variable of mod_ssl's"},
 };
@@ -115,10 +115,10 @@ static const char *const tls_keys[] = {"mod_ssl.is_https", "mod_ssl.var_lookup"}
 /* The run is the capsule's context, which may be empty; its pointer may not. */
 static int put_tls(hook_run_t *run)
 {
-    run->tls = PyCapsule_New(tls_functions, NULL, NULL);
+    run->tls = PyCapsule_New((void *)tls_functions, NULL, NULL);
     int code = run->tls != NULL ? PyCapsule_SetContext(run->tls, run) : -1;
     for (size_t i = 0; i < sizeof tls_keys / sizeof *tls_keys && code == 0; i++) {
-        WSGI_AUTO_REF PyObject *function = PyCFunction_New(&tls_functions[i], run->tls);
+        WSGI_AUTO_REF PyObject *function = PyCFunction_New((PyMethodDef *)&tls_functions[i], run->tls);
         code = function != NULL ? PyDict_SetItemString(run->environ, tls_keys[i], function) : -1;
     }
     return code;

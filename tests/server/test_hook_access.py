@@ -387,31 +387,42 @@ def test_changed_script_is_loaded_again_in_place(server):
 def test_htaccess(server):
     """A user who may override AuthConfig may have a guard of his own."""
     url = server.script("hello.py", (env.APPS / "hello.py").read_text())
-    server.script(".htaccess", f'WSGIAccessScript "{server.directory}/scripts/access.py"\n')
+    server.script(".htaccess", f"""
+WSGIAccessScript "{server.directory}/scripts/access.py" application-group=of-a-user
+WSGIAuthUserScript "/x"
+WSGIAuthGroupScript "/x"
+WSGIGroupAuthoritative Off
+""")
     try:
         assert ask(server, url) == 200
+        assert seen(server)["interpreter"] == "of-a-user"
         assert ask(server, url, "False") == 403
     finally:
         (server.directory / "scripts" / ".htaccess").unlink()
 
 
 @pytest.mark.compat("DIR-restrictembedded-hooks", "DIR-hook-python")
-@pytest.mark.parametrize("place", ["<Location /hello/x>\n{}\n</Location>",
-                                   "<Directory /nowhere>\n{}\n</Directory>"])
-@pytest.mark.parametrize("directive", ["WSGIAccessScript", "WSGIAuthUserScript",
-                                       "WSGIAuthGroupScript", "WSGIDispatchScript"])
-def test_children_start_python_for_hooks(launch_once, mode, place, directive):
-    """Though WSGIRestrictEmbedded is on."""
-    if place.startswith("<Directory") and directive != "WSGIAccessScript":
-        pytest.skip("one of them is enough")
-    server = launch_once(mode, config="WSGIRestrictEmbedded On\n"
-                         + place.format(f'{directive} "${{scripts}}/x.py"'))
+@pytest.mark.parametrize("config", [
+    None,
+    *(f'<Location /x>\n{name} "${{scripts}}/x.py"\n</Location>' for name in (
+        "WSGIAccessScript", "WSGIAuthUserScript", "WSGIAuthGroupScript", "WSGIDispatchScript")),
+    '<AuthnProviderAlias wsgi mine>\nWSGIAuthUserScript "${scripts}/x.py"\n</AuthnProviderAlias>',
+])
+def test_children_start_python_for_hooks(launch_once, mode, config):
+    """Though WSGIRestrictEmbedded is on. A .pth file tells that Python has started."""
+    server = launch_once(mode, start=False, modules=["authn_core"], config=f"""
+WSGIRestrictEmbedded On
+WSGIPythonPath "${{root}}/path"
+{config or ''}
+""")
+    path = server.directory / "path"
+    path.mkdir(mode=0o755)
+    (path / "note.pth").write_text(f"import os; open('{server.directory}/notes/started', 'w')\n")
+    server.start()
     if mode == "embedded":
         server.expect("WSGI0143")
     assert server.get("/hello").status == (500 if mode == "embedded" else 200)
-    for pid in server.httpd_children():
-        with open(f"/proc/{pid}/maps") as maps:
-            assert "lib-dynload" in maps.read(), "Python has started"
+    assert server.note("started").exists() == (config is not None)
 
 
 def test_a_fork_that_comes_back_is_no_second_child(launch_once):
