@@ -30,14 +30,14 @@ enum wsgi_hook_answer {
 
 typedef struct wsgi_hook_call {
     const char *function;
-    unsigned wants;         /* enum wsgi_hook_want */
+    unsigned wants;            /* enum wsgi_hook_want */
     wsgi_bytes_t arguments[2]; /* follow the environ, as texts of latin-1 */
     unsigned argument_count;
     const char *const *names; /* WANTS_NAMES: those that count; compared as latin-1 and as UTF-8 */
     size_t name_count;
 
     enum wsgi_hook_answer answer; /* written by wsgi_hook_run() */
-    const char *text;             /* of WSGI_HOOK_TEXT: by the host's allocate(), without a NUL inside */
+    const char *text; /* of WSGI_HOOK_TEXT: by the host's allocate(), without a NUL inside */
 } wsgi_hook_call_t;
 
 typedef struct wsgi_hook wsgi_hook_t;

@@ -118,7 +118,8 @@ static int put_tls(hook_run_t *run)
     run->tls = PyCapsule_New((void *)tls_functions, NULL, NULL);
     int code = run->tls != NULL ? PyCapsule_SetContext(run->tls, run) : -1;
     for (size_t i = 0; i < sizeof tls_keys / sizeof *tls_keys && code == 0; i++) {
-        WSGI_AUTO_REF PyObject *function = PyCFunction_New((PyMethodDef *)&tls_functions[i], run->tls);
+        WSGI_AUTO_REF PyObject *function =
+            PyCFunction_New((PyMethodDef *)&tls_functions[i], run->tls);
         code = function != NULL ? PyDict_SetItemString(run->environ, tls_keys[i], function) : -1;
     }
     return code;
@@ -128,9 +129,8 @@ static int put_tls(hook_run_t *run)
 
 static int put(const hook_run_t *run, enum wsgi_typed_key key, PyObject *value_b)
 {
-    return value_b != NULL
-               ? PyDict_SetItem(run->environ, run->gateway->typed_keys[key], value_b)
-               : -1;
+    return value_b != NULL ? PyDict_SetItem(run->environ, run->gateway->typed_keys[key], value_b)
+                           : -1;
 }
 
 static int put_constant(const hook_run_t *run, enum wsgi_typed_key key)
@@ -147,8 +147,7 @@ static int put_text(const hook_run_t *run, enum wsgi_typed_key key, wsgi_bytes_t
 
 static int put_errors(hook_run_t *run)
 {
-    WSGI_AUTO_REF PyObject *errors =
-        wsgi_pystream_new(run->py, "<wsgi.errors>", &run->errors_sink);
+    WSGI_AUTO_REF PyObject *errors = wsgi_pystream_new(run->py, "<wsgi.errors>", &run->errors_sink);
     if (errors == NULL) {
         return -1;
     }
@@ -162,9 +161,8 @@ static int put_native(const hook_run_t *run)
         return 0;
     }
     WSGI_AUTO_REF PyObject *capsule = PyCapsule_New(run->hook->native, NULL, NULL);
-    return capsule != NULL
-               ? PyDict_SetItem(run->environ, run->gateway->name_request_rec, capsule)
-               : -1;
+    return capsule != NULL ? PyDict_SetItem(run->environ, run->gateway->name_request_rec, capsule)
+                           : -1;
 }
 
 static int make_environ(hook_run_t *run)

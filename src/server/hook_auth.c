@@ -67,8 +67,7 @@ static authn_status take_hash(request_rec *r, const char *script, const char *te
     return AUTH_USER_FOUND;
 }
 
-static authn_status get_realm_hash(request_rec *r, const char *user, const char *realm,
-                                   char **hash)
+static authn_status get_realm_hash(request_rec *r, const char *user, const char *realm, char **hash)
 {
     const wsgi_hook_script_t *script = find_user_script(r);
     wsgi_hook_call_t call = {

@@ -24,8 +24,7 @@ static const char *option_application_group(cmd_parms *cmd, wsgi_dir_config_t *o
     return NULL;
 }
 
-static const char *option_interpreter(cmd_parms *cmd, wsgi_dir_config_t *options,
-                                      const char *value)
+static const char *option_interpreter(cmd_parms *cmd, wsgi_dir_config_t *options, const char *value)
 {
     options->application_group = wsgi_directive_name(cmd, wsgi_name_parse_hook(value));
     return NULL;
@@ -228,8 +227,8 @@ const char *wsgi_directive_set_hook_script(cmd_parms *cmd, void *dir, const char
         return complain_words(cmd);
     }
     const char *error = parse_options(cmd, HOOK, &options, args);
-    hook->application_group = options.application_group != NULL ? *options.application_group
-                                                                : wsgi_name_literal("");
+    hook->application_group =
+        options.application_group != NULL ? *options.application_group : wsgi_name_literal("");
     *member = hook;
     return error;
 }
