@@ -131,6 +131,7 @@ static const char *set_restrict_process(cmd_parms *cmd, void *dir, const char *a
 #define NONE             0
 #define PLACE(member)    offsetof(wsgi_dir_config_t, member)
 #define WHOLE(member)    offsetof(wsgi_server_config_t, member)
+#define HOOK(member)     offsetof(wsgi_hook_scripts_t, member)
 
 const command_rec wsgi_directives[] = {
 #define DIRECTIVE(name, context, arguments, parser, member, unset, help)                           \

@@ -90,7 +90,7 @@ bool wsgi_hook_ask(request_rec *r, const wsgi_hook_script_t *script, const wsgi_
         .host = r,
         .script = wsgi_text(script->script),
         .must_compare = config->script_reloading != WSGI_FLAG_OFF,
-        .has_tls = script != config->dispatch_script,
+        .has_tls = script != wsgi_dir_hooks(r)->dispatch,
         .application_group = wsgi_route_hook_group(r, &script->application_group, &is_open_name),
         .native = config->pass_apache_request == WSGI_FLAG_ON ? r : NULL,
         .vars = vars->vars,

@@ -16,7 +16,7 @@ static int forbid(request_rec *r, const wsgi_hook_script_t *script)
  * closes. */
 int wsgi_hook_check_access(request_rec *r)
 {
-    const wsgi_hook_script_t *script = wsgi_dir_config(r)->access_script;
+    const wsgi_hook_script_t *script = wsgi_dir_hooks(r)->access;
     if (script == NULL) {
         return DECLINED;
     }

@@ -10,7 +10,7 @@
 
 static const wsgi_hook_script_t *find_user_script(request_rec *r)
 {
-    const wsgi_hook_script_t *script = wsgi_dir_config(r)->auth_user_script;
+    const wsgi_hook_script_t *script = wsgi_dir_hooks(r)->auth_user;
     if (script == NULL) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       WSGI_ID(1701) "the provider of authentication here is wsgi, and no "
@@ -128,7 +128,7 @@ static authz_status ask_for_groups(request_rec *r, const wsgi_hook_script_t *scr
 
 static authz_status check_authorization(request_rec *r, const char *line, const void *parsed)
 {
-    const wsgi_hook_script_t *script = wsgi_dir_config(r)->auth_group_script;
+    const wsgi_hook_script_t *script = wsgi_dir_hooks(r)->auth_group;
     if (r->user == NULL) {
         return AUTHZ_DENIED_NO_USER;
     }

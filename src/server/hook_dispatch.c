@@ -18,7 +18,7 @@ static void choose_process_group(request_rec *r, wsgi_route_t *route, const char
     wsgi_group_ref_t *ref = apr_palloc(r->pool, sizeof *ref);
     *ref = (wsgi_group_ref_t){
         .name = wsgi_name_parse(text),
-        .place = {route->config.dispatch_script->script, 0},
+        .place = {route->config.hooks->dispatch->script, 0},
         .group = WSGI_GROUP_DYNAMIC,
     };
     route->config.process_group = ref;
@@ -59,7 +59,7 @@ int wsgi_hook_dispatch(request_rec *r, wsgi_route_t *route)
     };
     wsgi_request_t vars = {0};
     wsgi_metavars_collect(r, route, main->child->pid, &vars);
-    if (!wsgi_hook_ask(r, route->config.dispatch_script, &vars, calls, FUNCTION_COUNT)) {
+    if (!wsgi_hook_ask(r, route->config.hooks->dispatch, &vars, calls, FUNCTION_COUNT)) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     apply(r, route, calls);

@@ -145,7 +145,7 @@ static int refuse_unknown(request_rec *r, const wsgi_route_t *route)
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       WSGI_ID(1704) "no WSGIDaemonProcess defines the process group '%s' that the "
                                     "dispatch script %s chose",
-                      route->process_group.data, route->config.dispatch_script->script);
+                      route->process_group.data, route->config.hooks->dispatch->script);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
@@ -218,7 +218,7 @@ int wsgi_route_find(request_rec *r, const wsgi_handler_script_t *handler, wsgi_r
     route->is_dispatched = route->is_open_name = false;
     route->target = NULL;
     wsgi_route_split_uri(r, route);
-    if (route->config.dispatch_script != NULL) {
+    if (route->config.hooks != NULL && route->config.hooks->dispatch != NULL) {
         int status = wsgi_hook_dispatch(r, route);
         if (status != OK) {
             return status;

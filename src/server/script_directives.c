@@ -217,9 +217,20 @@ const char *wsgi_directive_add_import_script(cmd_parms *cmd, void *dir, const ch
 
 /* ---- hook scripts ---- */
 
+static void keep_hook(const cmd_parms *cmd, wsgi_dir_config_t *config,
+                      const wsgi_hook_script_t *hook)
+{
+    wsgi_hook_scripts_t *hooks = apr_pcalloc(cmd->pool, sizeof *hooks);
+    if (config->hooks != NULL) {
+        *hooks = *config->hooks;
+    }
+    const wsgi_hook_script_t **member = wsgi_member_at(hooks, (size_t)(uintptr_t)cmd->info);
+    *member = hook;
+    config->hooks = hooks;
+}
+
 const char *wsgi_directive_set_hook_script(cmd_parms *cmd, void *dir, const char *args)
 {
-    const wsgi_hook_script_t **member = wsgi_member_at(dir, (size_t)(uintptr_t)cmd->info);
     wsgi_hook_script_t *hook = apr_palloc(cmd->pool, sizeof *hook);
     wsgi_dir_config_t options;
     hook->script = ap_getword_conf(cmd->pool, &args);
@@ -229,6 +240,6 @@ const char *wsgi_directive_set_hook_script(cmd_parms *cmd, void *dir, const char
     const char *error = parse_options(cmd, HOOK, &options, args);
     hook->application_group =
         options.application_group != NULL ? *options.application_group : wsgi_name_literal("");
-    *member = hook;
+    keep_hook(cmd, dir, hook);
     return error;
 }
