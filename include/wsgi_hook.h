@@ -33,7 +33,8 @@ typedef struct wsgi_hook_call {
     unsigned wants;            /* enum wsgi_hook_want */
     wsgi_bytes_t arguments[2]; /* follow the environ, as texts of latin-1 */
     unsigned argument_count;
-    const char *const *names; /* WANTS_NAMES: those that count; compared as latin-1 and as UTF-8 */
+    const char *const
+        *names; /* WANTS_NAMES: those that count: in any ASCII case, latin-1 or UTF-8 */
     size_t name_count;
 
     enum wsgi_hook_answer answer; /* written by wsgi_hook_run() */

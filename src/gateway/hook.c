@@ -294,9 +294,9 @@ static enum wsgi_hook_answer take_text(const hook_run_t *run, wsgi_hook_call_t *
 static bool is_listed(const wsgi_hook_call_t *call, PyObject *bytes)
 {
     for (size_t i = 0; bytes != NULL && i < call->name_count; i++) {
-        size_t len = strlen(call->names[i]);
-        if (len == (size_t)PyBytes_GET_SIZE(bytes) &&
-            memcmp(call->names[i], PyBytes_AS_STRING(bytes), len) == 0) {
+        const wsgi_bytes_t name = {call->names[i], strlen(call->names[i])};
+        const wsgi_bytes_t found = {PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)};
+        if (wsgi_bytes_equal_nocase(name, found)) {
             return true;
         }
     }

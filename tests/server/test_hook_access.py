@@ -28,13 +28,15 @@ def fork():
         return True
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
-def show(value):
-    if callable(value):
-        return value() if value.__name__ == "is_https" else value("SSL_SERVER_S_DN_CN")
+def show(key, value):
+    if key == "mod_ssl.is_https":
+        return value()
+    if key == "mod_ssl.var_lookup":
+        return value("SSL_SERVER_S_DN_CN")
     return value if isinstance(value, (str, list, tuple)) else type(value).__name__
 
 def note(environ, host):
-    seen = {key: show(value) for key, value in environ.items()}
+    seen = {key: show(key, value) for key, value in environ.items()}
     seen["host"], seen["pid"], seen["version"] = host, os.getpid(), VERSION
     seen["interpreter"], seen["parent"] = mod_wsgi.application_group, os.getppid()
     with open(NOTES + "/seen", "w") as file:
@@ -321,7 +323,7 @@ def test_environ(server, place):
     assert found["mod_wsgi.process_group"] == ""
     assert found["apache.version"][:2] == [2, 4] and found["mod_wsgi.version"] == [6, 0, 5]
     assert found["wsgi.errors"] == "TextIOWrapper"
-    assert (found["mod_ssl.is_https"] or "int") and found["mod_ssl.var_lookup"] == ""
+    assert (found["mod_ssl.is_https"], found["mod_ssl.var_lookup"]) == (0, "")
 
 
 def test_native_request(server):
@@ -436,6 +438,22 @@ def test_a_fork_that_comes_back_is_no_second_child(launch_once):
     server.script("access.py", SCRIPT)
     assert ask(server, answer="fork()") == 200
     assert seen(server)["pid"] in server.httpd_children()
+
+
+def test_python_that_cannot_start(launch_once):
+    server = launch_once("daemon", daemon="threads=4 python-home=/usr", config="""
+WSGIPythonHome /nowhere/at/all
+<Location /hello>
+    WSGIAccessScript "${scripts}/access.py"
+</Location>
+<Location /echo>
+    WSGIDispatchScript "${scripts}/access.py"
+</Location>
+""")
+    server.tolerate("WSGI1506|WSGI1511")
+    server.expect("WSGI1700", "/nowhere/at/all", count=2)
+    assert server.get("/hello").status == 403
+    assert server.get("/echo").status == 500
 
 
 def test_only_htaccess_where_children_have_no_python(launch_once):
