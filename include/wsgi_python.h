@@ -146,8 +146,9 @@ typedef struct wsgi_log_target {
 } wsgi_log_target_t;
 
 /* Where sys.stdout, sys.stderr and wsgi_pylog_*() of the calling thread go from now on; NULL = the
- * process's own log. What stands without a line end goes to the earlier target first. */
-void wsgi_pylog_redirect(wsgi_py_t *py, const wsgi_log_target_t *target)
+ * process's own log. What stands without a line end goes to the earlier target first, which is
+ * returned. */
+const wsgi_log_target_t *wsgi_pylog_redirect(wsgi_py_t *py, const wsgi_log_target_t *target)
     __attribute__((nonnull(1)));
 
 /* Logs text at a level, each line a record of its own. */

@@ -283,14 +283,15 @@ static int drop_stale(wsgi_call_t *call, const wsgi_numbers_t *settled)
     return 0;
 }
 
-static int put_new_name(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var, PyObject **kept)
+static int put_new_name(const wsgi_gateway_t *gateway, PyObject *dict, const wsgi_var_t *var,
+                        PyObject **kept)
 {
     WSGI_AUTO_REF PyObject *key = wsgi_py_text(var->name.data, var->name.len);
-    int is_forged = key != NULL ? PyDict_Contains(call->gateway->our_keys, key) : -1;
+    int is_forged = key != NULL ? PyDict_Contains(gateway->our_keys, key) : -1;
     if (is_forged != 0) {
         return is_forged < 0 ? -1 : 0;
     }
-    if (is_plain(var->name)) {
+    if (kept != NULL && is_plain(var->name)) {
         Py_XSETREF(*kept, Py_NewRef(key));
     }
     return put(dict, key, meta_value(WSGI_META_NONE, var->value));
@@ -302,14 +303,19 @@ static int put_named(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var)
     uint64_t hash = wsgi_name_hash(var->name.data, var->name.len);
     PyObject **kept = &call->kit->keys[hash % WSGI_KEPT_KEYS];
     return is_same(*kept, var->name) ? put(dict, *kept, meta_value(WSGI_META_NONE, var->value))
-                                     : put_new_name(call, dict, var, kept);
+                                     : put_new_name(call->gateway, dict, var, kept);
+}
+
+static int put_numbered(const wsgi_gateway_t *gateway, PyObject *dict, const wsgi_var_t *var,
+                        unsigned number)
+{
+    return put(dict, gateway->meta_keys[number], meta_value(number, var->value));
 }
 
 static int put_var(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var, unsigned number)
 {
-    return number != WSGI_META_NONE
-               ? put(dict, call->gateway->meta_keys[number], meta_value(number, var->value))
-               : put_named(call, dict, var);
+    return number != WSGI_META_NONE ? put_numbered(call->gateway, dict, var, number)
+                                    : put_named(call, dict, var);
 }
 
 static int put_unsettled(wsgi_call_t *call, PyObject *dict, const wsgi_numbers_t *settled,
@@ -403,6 +409,26 @@ PyObject *wsgi_environ_resource(wsgi_call_t *call)
         }
     }
     return wsgi_py_text("", 0);
+}
+
+/* For who keeps no kit. */
+static int put_plainly(const wsgi_gateway_t *gateway, PyObject *dict, const wsgi_var_t *var)
+{
+    unsigned number = number_of(var);
+    return number != WSGI_META_NONE ? put_numbered(gateway, dict, var, number)
+                                    : put_new_name(gateway, dict, var, NULL);
+}
+
+PyObject *wsgi_environ_from_vars(const wsgi_gateway_t *gateway, const wsgi_var_t *vars,
+                                 size_t count)
+{
+    WSGI_AUTO_REF PyObject *dict = PyDict_New();
+    for (size_t i = 0; dict != NULL && i < count; i++) {
+        if (put_plainly(gateway, dict, &vars[i]) != 0) {
+            return NULL;
+        }
+    }
+    return wsgi_py_steal(&dict);
 }
 
 PyObject *wsgi_environ_new(wsgi_call_t *call)

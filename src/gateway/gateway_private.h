@@ -171,6 +171,9 @@ void wsgi_kit_close(wsgi_call_t *call);
 int wsgi_environ_prepare(wsgi_gateway_t *gateway);
 PyObject *wsgi_environ_template(wsgi_call_t *call);
 PyObject *wsgi_environ_new(wsgi_call_t *call);
+/* A dict of these variables and nothing else. */
+PyObject *wsgi_environ_from_vars(const wsgi_gateway_t *gateway, const wsgi_var_t *vars,
+                                 size_t count);
 /* The file that a handler script is to handle: SCRIPT_FILENAME. */
 PyObject *wsgi_environ_resource(wsgi_call_t *call);
 /* Settles the name of the callable in the template: borrowed from it. */

@@ -123,7 +123,7 @@ static void run_application(wsgi_call_t *call, enum wsgi_reload_mode mode)
 
 static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
 {
-    wsgi_pylog_redirect(call->py, &call->log);
+    const wsgi_log_target_t *outer = wsgi_pylog_redirect(call->py, &call->log);
     call->gateway = wsgi_py_component(call->py, &wsgi_gateway_component);
     if (call->gateway != NULL && wsgi_kit_open(call) == 0) {
         wsgi_py_allow_interrupt(call->py);
@@ -135,7 +135,7 @@ static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
     else {
         wsgi_call_fail_exception(call);
     }
-    wsgi_pylog_redirect(call->py, NULL);
+    wsgi_pylog_redirect(call->py, outer);
     wsgi_call_close(call);
 }
 

@@ -146,11 +146,23 @@ static int fill_kit(wsgi_call_t *call)
     return kit->start != NULL && kit->input_b != NULL && kit->errors_b != NULL ? 0 : -1;
 }
 
+/* A sub-request of httpd's, made where the answer of the thread's request passes a filter. */
+static bool is_inner_request(const wsgi_kit_t *kit)
+{
+    return kit->start != NULL && kit->start->call != NULL;
+}
+
 int wsgi_kit_open(wsgi_call_t *call)
 {
     call->kit = kit_of(call->py);
     if (call->kit == NULL) {
         PyErr_NoMemory();
+        return -1;
+    }
+    if (is_inner_request(call->kit)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a request inside another one, of the same thread and interpreter: give "
+                        "its application another WSGIApplicationGroup, or a process group");
         return -1;
     }
     if (fill_kit(call) != 0) {

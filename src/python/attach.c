@@ -138,10 +138,14 @@ static wsgi_py_t *known_entry(const wsgi_interp_t *interp)
 }
 
 /* Marks first and looks then, as wsgi_attach_refuse() does the other way round: one of the two
- * sees the other (both sequentially consistent). */
+ * sees the other (both sequentially consistent). A thread that is detached inside a use may enter
+ * once more: httpd's sub-requests run hooks while an application's answer passes its filters. */
 static bool begin_use(wsgi_py_t *py)
 {
-    WSGI_ASSERT(!atomic_load_explicit(&py->is_in_use, memory_order_relaxed));
+    if (atomic_load_explicit(&py->is_in_use, memory_order_relaxed)) {
+        py->inner_uses++;
+        return true;
+    }
     atomic_store(&py->is_in_use, true);
     if (atomic_load(&wsgi_the_runtime.is_stopping)) {
         atomic_store(&py->is_in_use, false);
@@ -152,6 +156,10 @@ static bool begin_use(wsgi_py_t *py)
 
 static void end_use(wsgi_py_t *py)
 {
+    if (py->inner_uses > 0) {
+        py->inner_uses--;
+        return;
+    }
     atomic_store_explicit(&py->is_in_use, false, memory_order_release);
 }
 
@@ -259,6 +267,7 @@ static void drop_local(wsgi_py_t *as, void *local)
 
 static void delete_state(wsgi_py_t *py)
 {
+    WSGI_ASSERT(!atomic_load(&py->is_in_use));
     if (py->state == py->interp->home.state || !begin_use(py)) {
         return; /* wsgi_runtime_stop() needs it, or has it */
     }

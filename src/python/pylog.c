@@ -57,18 +57,20 @@ static bool has_partials(const wsgi_thread_t *thread)
     return thread->partials[WSGI_STREAM_STDOUT].len + thread->partials[WSGI_STREAM_STDERR].len > 0;
 }
 
-void wsgi_pylog_redirect(wsgi_py_t *py, const wsgi_log_target_t *target)
+const wsgi_log_target_t *wsgi_pylog_redirect(wsgi_py_t *py, const wsgi_log_target_t *target)
 {
     wsgi_thread_t *thread = wsgi_thread_self();
     if (thread == NULL) {
-        return;
+        return NULL;
     }
     if (has_partials(thread)) {
         WSGI_PY_BLOCKING(py) {
             write_partials(thread);
         }
     }
+    const wsgi_log_target_t *before = thread->log;
     thread->log = target;
+    return before;
 }
 
 void wsgi_pylog_caller(wsgi_py_t *py, const char *head)

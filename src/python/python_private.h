@@ -36,6 +36,7 @@ struct wsgi_py {
     void *local;             /* the component's */
     wsgi_py_t *next, **link; /* in interp->attachments; guarded by lock */
     atomic_bool is_in_use;   /* written by its thread, read by wsgi_runtime_stop() */
+    unsigned inner_uses;     /* entries inside that one; its thread's */
     bool is_interruptible, was_interrupted; /* guarded by lock */
 };
 

@@ -40,6 +40,7 @@ const char *wsgi_directive_add_alias(cmd_parms *cmd, void *dir, const char *args
 const char *wsgi_directive_add_alias_match(cmd_parms *cmd, void *dir, const char *args);
 const char *wsgi_directive_add_handler_script(cmd_parms *cmd, void *dir, const char *args);
 const char *wsgi_directive_add_import_script(cmd_parms *cmd, void *dir, const char *args);
+const char *wsgi_directive_set_hook_script(cmd_parms *cmd, void *dir, const char *args);
 
 /* trusted.c */
 const char *wsgi_directive_add_trusted_header(cmd_parms *cmd, void *dir, const char *word);

@@ -39,6 +39,17 @@ enum wsgi_flag {
     WSGI_FLAG_THIRD = 2, /* Buffer of WSGIChunkedRequest, Auto of WSGIMapHEADToGET */
 };
 
+/* A script whose functions httpd asks while it processes a request. */
+typedef struct wsgi_hook_script {
+    const char *script;
+    wsgi_name_t application_group;
+} wsgi_hook_script_t;
+
+/* Those of a place; NULL: not set. */
+typedef struct wsgi_hook_scripts {
+    const wsgi_hook_script_t *dispatch, *access, *auth_user, *auth_group;
+} wsgi_hook_scripts_t;
+
 /* What may differ from directory to directory, and what an alias lays over it. Kept small: httpd
  * merges one for each section that a request meets. */
 typedef struct wsgi_dir_config {
@@ -49,6 +60,7 @@ typedef struct wsgi_dir_config {
     const apr_array_header_t *restrict_process; /* const char *: names that are allowed */
     const apr_array_header_t *trusted_headers;  /* const struct wsgi_trusted_field * */
     const apr_array_header_t *trusted_proxies;  /* apr_ipsubnet_t *; not set: all peers */
+    const wsgi_hook_scripts_t *hooks;           /* few places have any */
     int script_reloading, pass_authorization, pass_apache_request; /* enum wsgi_flag */
     int chunked_request, map_head_to_get, error_override, enable_sendfile, ignore_activity;
 } wsgi_dir_config_t;
@@ -140,6 +152,15 @@ static inline wsgi_server_config_t *wsgi_server_config_main(wsgi_server_config_t
 static inline const wsgi_dir_config_t *wsgi_dir_config(const request_rec *r)
 {
     return ap_get_module_config(r->per_dir_config, &wsgi_module);
+}
+
+/* Of a place without any. */
+extern const wsgi_hook_scripts_t wsgi_no_hooks;
+
+static inline const wsgi_hook_scripts_t *wsgi_dir_hooks(const request_rec *r)
+{
+    const wsgi_hook_scripts_t *hooks = wsgi_dir_config(r)->hooks;
+    return hooks != NULL ? hooks : &wsgi_no_hooks;
 }
 
 /* A group's settings where nobody has said anything. `processes` is 0 then: that is what

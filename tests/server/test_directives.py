@@ -19,6 +19,12 @@ BAD = {
     "WSGIHandlerScript": ["", "name", "name /x callable-object=a", "name /x pass-authorization=1"],
     "WSGIImportScript": ["", "/x", "/x process-group=%{GLOBAL}",
                          "/x process-group=%{GLOBAL} application-group=%{HOST}"],
+    "WSGIDispatchScript": ["", "/x word", "/x process-group=a", "/x callable-object=a",
+                           "/x application-group='a"],
+    "WSGIAccessScript": ["", "/x word", "/x process-group=a", "/x application-group"],
+    "WSGIAuthUserScript": ["", "/x /y", "/x pass-authorization=On"],
+    "WSGIAuthGroupScript": ["", "/x /y", "/x Application-Group=a"],
+    "WSGIGroupAuthoritative": ON_OR_OFF,
     "WSGIProcessGroup": ["", "nowhere", "a b"],
     "WSGIApplicationGroup": ["", "a b"],
     "WSGICallableObject": ["", "''", "a b"],
@@ -62,6 +68,9 @@ WITHOUT_BAD.add("WSGIRestrictProcess")
 GOOD = {
     "WSGIScriptAlias": "/x /y", "WSGIScriptAliasMatch": "^/x /y", "WSGIHandlerScript": "x /y",
     "WSGIImportScript": "/x process-group=%{GLOBAL} application-group=a",
+    "WSGIDispatchScript": "/x application-group=%{GLOBAL}", "WSGIAccessScript": "/x",
+    "WSGIAuthUserScript": "/x application-group=%{SERVER}",
+    "WSGIAuthGroupScript": "'/x y' 'application-group=a b'",
     "WSGIProcessGroup": "%{GLOBAL}", "WSGIApplicationGroup": "a", "WSGICallableObject": "a",
     "WSGIRestrictProcess": "a", "WSGIDaemonProcess": "x", "WSGISocketPrefix": "/x",
     "WSGIAcceptMutex": "Default", "WSGIPythonHome": "/usr", "WSGIPythonPath": "/x",
@@ -85,7 +94,8 @@ def test_the_table_is_read():
 @pytest.mark.parametrize("name, value", [(name, value) for name in BAD for value in BAD[name]])
 def test_bad_value(launch_once, name, value):
     """One sentence that names the directive, with its place."""
-    status, output = configtest(launch_once, f"{name} {value}")
+    where = "location" if DIRECTIVES[name][0] == "AUTHCFG" else "main"
+    status, output = configtest(launch_once, place(where, f"{name} {value}"))
     assert status == 1
     assert name in output or value.strip("'") in output
     assert "httpd.conf" in output
@@ -106,11 +116,12 @@ ALLOWED = {
     "SERVER": {"main", "vhost"},
     "DIR": {"main", "vhost", "location"},
     "FILEINFO": {"main", "vhost", "location"},
+    "AUTHCFG": {"location"},
 }
 
 
 @pytest.mark.compat("CONF-global", "CONF-global-more", "CONF-server", "CONF-dir-more",
-                    "CONF-fileinfo-more", "CONF-misplaced")
+                    "CONF-fileinfo-more", "CONF-authcfg", "CONF-misplaced")
 @pytest.mark.parametrize("name", DIRECTIVES)
 def test_places(launch_once, name):
     line = f"{name} {GOOD.get(name, 'On')}"
@@ -136,7 +147,7 @@ def htaccess_server(launch):
 
 
 @pytest.mark.compat("CONF-dir", "CONF-dir-more", "CONF-fileinfo", "CONF-fileinfo-more",
-                    "CONF-global-more")
+                    "CONF-authcfg", "CONF-global-more")
 @pytest.mark.parametrize("name", [name for name in DIRECTIVES if not
                                   name.startswith(("WSGITelemetry", "WSGISlow", "WSGIVerbose"))])
 def test_htaccess(htaccess_server, name):
