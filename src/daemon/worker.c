@@ -167,6 +167,7 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
         .allow_signals = group->allow_signals != 0 || is_service(worker),
         .abandon_interpreters = group->abandon_interpreters != 0,
         .per_interpreter_gil = group->per_interpreter_gil != 0,
+        .interpreter_options = group->interpreter_options,
         .is_case_blind = group->is_case_blind != 0,
         .free_threading = group->free_threading != 0,
         .can_interrupt = group->request_timeout_s > 0 && group->interrupt_timeout_s > 0,

@@ -359,17 +359,10 @@ void wsgi_attach_release(wsgi_py_t *home)
     (void)PyEval_SaveThread();
 }
 
-/* Without any GIL there is none to be had of one's own. */
-static bool wants_own_gil(const wsgi_runtime_settings_t *settings)
-{
-    bool is_free = settings->free_threading && !COMPAT_HAS_GIL;
-    return settings->per_interpreter_gil && COMPAT_HAS_OWN_GIL && !is_free;
-}
-
 int wsgi_attach_spawn(wsgi_interp_t *interp, wsgi_result_t *result)
 {
     const char *why = NULL;
-    PyThreadState *state = compat_new_interpreter(wants_own_gil(wsgi_runtime_settings()), &why);
+    PyThreadState *state = compat_new_interpreter(interp->settings.per_interpreter_gil, &why);
     if (state == NULL) {
         return wsgi_fail(result, WSGI_E_IO,
                          "interpreter \"%s\" cannot be made (%s); use "

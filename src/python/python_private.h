@@ -47,6 +47,13 @@ enum wsgi_interp_state {
 
 typedef struct wsgi_script wsgi_script_t;
 
+/* Where interpreters of one process may differ; settled as the interpreter is made. */
+typedef struct wsgi_interp_settings {
+    int64_t switch_interval_us; /* 0 = Python's own */
+    bool per_interpreter_gil;   /* it has one of its own */
+    bool restrict_stdin, restrict_stdout, allow_signals;
+} wsgi_interp_settings_t;
+
 struct wsgi_interp {
     _Atomic(wsgi_interp_t *) next; /* in its bucket; entries stay for the process's life */
     wsgi_interp_t *older;          /* the one made before; guarded by lock */
@@ -57,6 +64,7 @@ struct wsgi_interp {
     wsgi_py_t home;         /* its first thread state: for set-up and end */
     pthread_t creator;      /* whose state the home is */
     wsgi_py_t *attachments; /* guarded by lock */
+    wsgi_interp_settings_t settings;
 
     PyObject *module;                            /* mod_wsgi */
     PyObject *request_timeout;                   /* mod_wsgi.RequestTimeout */
@@ -128,6 +136,24 @@ int wsgi_interp_set_up(wsgi_py_t *py);
 /* Ends all of them, sub-interpreters first, on the main thread; true where Python could be
  * finalised. */
 bool wsgi_interps_end(void);
+
+/* interp.c — is it the name of the only application, which the main interpreter serves? */
+bool wsgi_interp_is_main_name(const char *name, size_t len);
+
+/* options.c — settings of one interpreter. */
+void wsgi_interp_settle(wsgi_interp_t *interp);
+/* Is some interpreter of this process to have a GIL of its own? */
+bool wsgi_interp_options_want_own_gil(void);
+/* What blocks say that choose the interpreter, one setting after the other, the least specific
+ * first; begins with a zeroed option. */
+typedef struct wsgi_interp_option {
+    wsgi_bytes_t name, value; /* not NUL-terminated */
+    bool is_named;            /* the block names an application group */
+    const char *rest;         /* of its own: what follows, and whether it counts */
+    bool is_chosen;
+} wsgi_interp_option_t;
+bool wsgi_interp_option_next(const wsgi_interp_t *interp, wsgi_interp_option_t *option);
+bool wsgi_interp_option_is(const wsgi_interp_option_t *option, const char *name);
 
 /* module.c, path.c, stream.c, restrict.c — steps of the set-up; -1 with an exception set. */
 int wsgi_modules_add(wsgi_py_t *py);

@@ -52,6 +52,7 @@ static int explain(const PyStatus *status, const wsgi_runtime_settings_t *settin
 static int set_up_main(wsgi_interp_t *interp, wsgi_result_t *result)
 {
     int code = WSGI_OK;
+    wsgi_interp_settle(interp);
     if (wsgi_attach_adopt(interp) != WSGI_OK) {
         code = wsgi_fail(result, WSGI_E_NOMEM, "Python cannot start: out of memory");
     }
@@ -79,7 +80,7 @@ static int start_and_set_up(const wsgi_runtime_settings_t *settings, wsgi_interp
 
 static void warn_of_what_has_no_effect(const wsgi_runtime_settings_t *settings)
 {
-    if (settings->per_interpreter_gil && !COMPAT_HAS_OWN_GIL) {
+    if (wsgi_interp_options_want_own_gil() && !COMPAT_HAS_OWN_GIL) {
         wsgi_log(WSGI_LOG_WARNING,
                  WSGI_ID(1101) "WSGIPerInterpreterGIL has no effect: in Python " VERSION
                                " all interpreters share one GIL; use Python 3.12 or later, or more "

@@ -53,6 +53,7 @@ static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsg
         .allow_signals = python->allow_signals != 0,
         .abandon_interpreters = python->abandon_interpreters != 0,
         .per_interpreter_gil = python->per_interpreter_gil != 0,
+        .interpreter_options = python->interpreter_options,
         .is_case_blind = settings->is_case_blind,
         .free_threading = python->free_threading != 0,
         .is_interactive = ap_exists_config_define("DEBUG") != 0,

@@ -49,6 +49,7 @@ static const wsgi_runtime_settings_t site_settings = {
     .is_multithread = true,
     .python_eggs = "",
     .python_warnings = "",
+    .interpreter_options = "",
     .hash_seed = WSGI_HASH_SEED_RANDOM,
 };
 

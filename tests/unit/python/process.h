@@ -30,6 +30,7 @@ static const wsgi_runtime_settings_t usual_settings = {
     .threads = 15,
     .python_eggs = "",
     .python_warnings = "",
+    .interpreter_options = "",
     .hash_seed = WSGI_HASH_SEED_RANDOM,
 };
 
