@@ -13,6 +13,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "wsgi_recorder.h"
 #include "wsgi_runtime.h"
 
 /* Attachments: made by entering an interpreter, ended with their scope. */
@@ -36,8 +37,21 @@ void wsgi_py_leave(wsgi_py_t **py) WSGI_NONNULL;
 void *wsgi_py_pause(wsgi_py_t *py) WSGI_NONNULL;
 void wsgi_py_resume(void **paused) WSGI_NONNULL;
 
-/* 1-based number of this thread among those of the process that entered Python. */
+/* 1-based number of this thread among those of the process that have asked for theirs: that serve. */
 unsigned wsgi_py_thread_number(const wsgi_py_t *py) WSGI_NONNULL;
+
+/* How long the calling thread has waited for its interpreter since it entered it, and how often it
+ * asked. They are counted in the whole process from the first wish on. */
+typedef struct wsgi_py_waits {
+    unsigned count;
+    int64_t us, min_us, max_us; /* in all; single ones */
+} wsgi_py_waits_t;
+
+void wsgi_py_count_waits(void);
+wsgi_py_waits_t wsgi_py_waits(void);
+
+/* Where the requests of the process are summed up; NULL until Python code has asked for it. */
+wsgi_recorder_t *wsgi_runtime_recorder(void);
 
 /* Between the two, wsgi_runtime_interrupt() may raise RequestTimeout in the calling thread; after
  * them it will not. They cost nothing where nobody could. */

@@ -37,11 +37,13 @@ typedef struct wsgi_runtime_settings {
     bool dont_write_bytecode;
     bool restrict_stdin, restrict_stdout; /* any use raises OSError */
     bool allow_signals;                   /* signal.signal() works: WSGIRestrictSignal Off */
-    bool abandon_interpreters;       /* WSGIDestroyInterpreter Off: no atexit, nothing is ended */
-    bool per_interpreter_gil;        /* of sub-interpreters; needs Python 3.12 */
-    bool free_threading;             /* run without a GIL; needs a free-threaded build */
-    bool can_interrupt;              /* wsgi_runtime_interrupt() will be used */
-    bool is_case_blind;              /* of the names of script modules: WSGICaseSensitivity Off */
+    bool abandon_interpreters; /* WSGIDestroyInterpreter Off: no atexit, nothing is ended */
+    bool per_interpreter_gil;  /* of sub-interpreters; needs Python 3.12 */
+    bool free_threading;       /* run without a GIL; needs a free-threaded build */
+    bool can_interrupt;        /* wsgi_runtime_interrupt() will be used */
+    bool is_case_blind;        /* of the names of script modules: WSGICaseSensitivity Off */
+    struct wsgi_scoreboard *(*read_scoreboard)(void); /* httpd's (wsgi_scoreboard.h), for the caller
+                                                         to free; NULL: nobody is told of it */
     const char *interpreter_options; /* what differs in some interpreters: wsgi_interpreter.def */
     bool is_interactive;             /* httpd -X: sys.stdin and sys.stdout stay the terminal's */
 } wsgi_runtime_settings_t;

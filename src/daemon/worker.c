@@ -139,8 +139,14 @@ static int take_surroundings(worker_t *worker, wsgi_result_t *result)
     return WSGI_OK;
 }
 
+static wsgi_scoreboard_t *read_scoreboard(void)
+{
+    return wsgi_scoreboard_read(wsgi_the_worker->settings->process->scoreboard);
+}
+
 static int start_python(worker_t *worker, wsgi_result_t *result)
 {
+    const wsgi_process_t *process = worker->settings->process;
     const wsgi_group_settings_t *group = worker->group;
     const wsgi_runtime_settings_t runtime = {
         .python_home = group->python_home,
@@ -167,6 +173,7 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
         .allow_signals = group->allow_signals != 0 || is_service(worker),
         .abandon_interpreters = group->abandon_interpreters != 0,
         .per_interpreter_gil = group->per_interpreter_gil != 0,
+        .read_scoreboard = process->scoreboard != NULL ? read_scoreboard : NULL,
         .interpreter_options = group->interpreter_options,
         .is_case_blind = group->is_case_blind != 0,
         .free_threading = group->free_threading != 0,

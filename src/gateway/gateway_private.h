@@ -57,6 +57,15 @@ typedef struct wsgi_gateway {
 
 typedef struct wsgi_call wsgi_call_t;
 
+/* What one request takes, where somebody records it. */
+typedef struct wsgi_figures {
+    wsgi_recorder_t *recorder;
+    unsigned thread;                                  /* its number; 0 = has not begun */
+    int64_t cpu_start_us;                             /* of the thread */
+    int64_t application_start_us, application_end_us; /* wall clock; 0 = not reached */
+    wsgi_sample_t sample;
+} wsgi_figures_t;
+
 /* wsgi.input. */
 typedef struct wsgi_pyinput {
     PyObject ob_base;
@@ -106,6 +115,7 @@ struct wsgi_call {
     wsgi_log_target_t log;
     pthread_mutex_t verb_lock; /* guards ex: it takes one verb at a time */
     int64_t daemon_start_us;
+    wsgi_figures_t *figures; /* NULL: nobody records */
 
     /* The head, as start_response() said last. Names and values lie in these objects. */
     PyObject *status, *headers;
@@ -125,6 +135,7 @@ struct wsgi_call {
     unsigned failure_status; /* to answer with where no head has left; 0 = cut it in any case */
     int code;                /* what wsgi_gateway_serve() returns */
     char tail[WSGI_TAIL_BYTES];
+    wsgi_figures_t figures_room;
 };
 
 /* call.c — the life of a request in progress. */
@@ -148,6 +159,22 @@ void wsgi_call_fail(wsgi_call_t *call, int code, unsigned status);
 void wsgi_call_leave_to_parent(const wsgi_call_t *call);
 /* The same, with 500, for the Python exception in flight, which is logged and cleared. */
 void wsgi_call_fail_exception(wsgi_call_t *call);
+
+/* figures.c — what the request takes. Opened by whoever is not attached yet, or has just loaded what
+ * began the recording; begun once attached; ended detached. Each does nothing where it need not. */
+void wsgi_figures_open(wsgi_call_t *call);
+void wsgi_figures_begin(wsgi_call_t *call);
+void wsgi_figures_start_application(wsgi_call_t *call);
+void wsgi_figures_end_application(wsgi_call_t *call);
+void wsgi_figures_end(wsgi_call_t *call);
+/* One verb that has read or sent, and when it was called: wsgi_figures_clock(). */
+void wsgi_figures_add_read(wsgi_figures_t *figures, int64_t begun_us, ssize_t bytes);
+void wsgi_figures_add_write(wsgi_figures_t *figures, int64_t begun_us, int64_t bytes);
+
+static inline int64_t wsgi_figures_clock(const wsgi_call_t *call)
+{
+    return call->figures != NULL ? wsgi_now_us() : 0;
+}
 
 /* application.c — the callable of the script; NULL where the request has been failed or
  * declined. */

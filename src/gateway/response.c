@@ -52,10 +52,14 @@ static int send_bytes(wsgi_call_t *call, const char *data, size_t len, enum wsgi
     if (!wsgi_call_lock(call)) {
         return WSGI_E_AGAIN;
     }
+    int64_t begun_us = wsgi_figures_clock(call);
     WSGI_PY_BLOCKING(call->py) {
         code = give_head(call);
         if (code == WSGI_OK) {
             code = call->ex->verbs->send_body(call->ex, data, len, flag);
+        }
+        if (call->figures != NULL) {
+            wsgi_figures_add_write(call->figures, begun_us, code == WSGI_OK ? (int64_t)len : 0);
         }
     }
     call->sent += code == WSGI_OK ? (int64_t)len : 0;
@@ -202,10 +206,14 @@ static int send_range(wsgi_call_t *call, const wsgi_file_range_t *range)
     if (!wsgi_call_lock(call)) {
         return -1;
     }
+    int64_t begun_us = wsgi_figures_clock(call);
     WSGI_PY_BLOCKING(call->py) {
         code = give_head(call);
         if (code == WSGI_OK) {
             code = call->ex->verbs->send_file(call->ex, range->fd, range->offset, length);
+        }
+        if (call->figures != NULL) {
+            wsgi_figures_add_write(call->figures, begun_us, code == WSGI_OK ? length : 0);
         }
     }
     call->sent += code == WSGI_OK ? length : 0;

@@ -11,6 +11,7 @@ static PyObject *call_application(wsgi_call_t *call, PyObject *application)
     if (dict == NULL) {
         return NULL;
     }
+    wsgi_figures_start_application(call);
     PyObject *args[] = {NULL, dict, (PyObject *)call->kit->start};
     return PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
@@ -109,6 +110,7 @@ static void answer(wsgi_call_t *call, PyObject *application)
     else {
         send_result(call, result);
     }
+    wsgi_figures_end_application(call);
     Py_CLEAR(call->status);
     Py_CLEAR(call->headers);
 }
@@ -117,6 +119,8 @@ static void run_application(wsgi_call_t *call, enum wsgi_reload_mode mode)
 {
     WSGI_AUTO_REF PyObject *application = wsgi_application_find(call, mode);
     if (application != NULL) {
+        wsgi_figures_open(call); /* the script may have begun to record */
+        wsgi_figures_begin(call);
         answer(call, application);
     }
 }
@@ -124,6 +128,7 @@ static void run_application(wsgi_call_t *call, enum wsgi_reload_mode mode)
 static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
 {
     wsgi_pylog_redirect(call->py, &call->log);
+    wsgi_figures_begin(call);
     call->gateway = wsgi_py_component(call->py, &wsgi_gateway_component);
     if (call->gateway != NULL && wsgi_kit_open(call) == 0) {
         wsgi_py_allow_interrupt(call->py);
@@ -141,6 +146,7 @@ static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
 
 static void run(wsgi_call_t *call, wsgi_interp_t *interp, enum wsgi_reload_mode mode)
 {
+    wsgi_figures_open(call);
     WSGI_PY_SCOPE(py, interp);
     if (py != NULL) {
         call->py = py;
@@ -158,7 +164,12 @@ static void send_tail(wsgi_call_t *call)
 {
     wsgi_exchange_t *ex = call->ex;
     if (call->tail_len > 0) {
+        int64_t begun_us = wsgi_figures_clock(call);
         int code = ex->verbs->send_body(ex, call->tail, call->tail_len, WSGI_SEND_LAST);
+        if (call->figures != NULL) {
+            wsgi_figures_add_write(call->figures, begun_us,
+                                   code == WSGI_OK ? (int64_t)call->tail_len : 0);
+        }
         if (code < 0) {
             fail_send(call, code);
         }
@@ -182,6 +193,9 @@ int wsgi_gateway_serve(wsgi_interp_t *interp, wsgi_exchange_t *ex, enum wsgi_rel
     run(&call, interp, mode);
     if (call.code != WSGI_E_DECLINED) {
         send_tail(&call);
+    }
+    wsgi_figures_end(&call);
+    if (call.code != WSGI_E_DECLINED) {
         finish(&call);
     }
     wsgi_call_free(&call);

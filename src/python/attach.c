@@ -29,7 +29,6 @@ wsgi_thread_t *wsgi_thread_self(void)
         return NULL;
     }
     thread->handle = pthread_self();
-    thread->number = atomic_fetch_add(&wsgi_the_runtime.thread_count, 1) + 1;
     return the_thread = thread;
 }
 
@@ -155,6 +154,43 @@ static void end_use(wsgi_py_t *py)
     atomic_store_explicit(&py->is_in_use, false, memory_order_release);
 }
 
+static void note_wait(wsgi_py_waits_t *waits, int64_t us)
+{
+    waits->min_us = waits->count == 0 || us < waits->min_us ? us : waits->min_us;
+    waits->max_us = us > waits->max_us ? us : waits->max_us;
+    waits->us += us;
+    waits->count++;
+}
+
+static void take_timed(PyThreadState *state)
+{
+    const int64_t begun_us = wsgi_now_us();
+    PyEval_RestoreThread(state);
+    if (the_thread != NULL) {
+        note_wait(&the_thread->waits, wsgi_now_us() - begun_us);
+    }
+}
+
+static void take_interpreter(PyThreadState *state)
+{
+    if (atomic_load_explicit(&wsgi_the_runtime.counts_waits, memory_order_relaxed)) {
+        take_timed(state);
+    }
+    else {
+        PyEval_RestoreThread(state);
+    }
+}
+
+void wsgi_py_count_waits(void)
+{
+    atomic_store_explicit(&wsgi_the_runtime.counts_waits, true, memory_order_relaxed);
+}
+
+wsgi_py_waits_t wsgi_py_waits(void)
+{
+    return the_thread != NULL ? the_thread->waits : (wsgi_py_waits_t){0};
+}
+
 wsgi_py_t *wsgi_py_enter(wsgi_interp_t *interp)
 {
     wsgi_py_t *py = known_entry(interp);
@@ -164,7 +200,8 @@ wsgi_py_t *wsgi_py_enter(wsgi_interp_t *interp)
     if (py == NULL || !begin_use(py)) {
         return NULL;
     }
-    PyEval_RestoreThread(py->state);
+    py->thread->waits = (wsgi_py_waits_t){0};
+    take_interpreter(py->state);
     return py;
 }
 
@@ -184,12 +221,16 @@ void *wsgi_py_pause(wsgi_py_t *py)
 
 void wsgi_py_resume(void **paused)
 {
-    PyEval_RestoreThread(*paused);
+    take_interpreter(*paused);
 }
 
 unsigned wsgi_py_thread_number(const wsgi_py_t *py)
 {
-    return py->thread != NULL ? py->thread->number : 0;
+    wsgi_thread_t *thread = py->thread;
+    if (thread != NULL && thread->number == 0) {
+        thread->number = atomic_fetch_add(&wsgi_the_runtime.thread_count, 1) + 1;
+    }
+    return thread != NULL ? thread->number : 0;
 }
 
 void **wsgi_py_local(wsgi_py_t *py)

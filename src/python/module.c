@@ -87,7 +87,7 @@ int wsgi_modules_add(wsgi_py_t *py)
     if (interp->module == NULL || apache == NULL || add_request_timeout(interp) != 0) {
         return -1;
     }
-    return wsgi_events_add(py, interp->module);
+    return wsgi_metrics_add(interp->module) != 0 ? -1 : wsgi_events_add(py, interp->module);
 }
 
 PyObject *wsgi_py_module_b(wsgi_py_t *py)

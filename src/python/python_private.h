@@ -19,12 +19,13 @@ enum wsgi_log_stream { WSGI_STREAM_STDOUT, WSGI_STREAM_STDERR, WSGI_STREAM_COUNT
 
 /* What one thread holds; reached by a thread-local pointer, freed by its exit hook. */
 typedef struct wsgi_thread {
-    unsigned number;
+    unsigned number; /* 0 = it has not served */
     pthread_t handle;
     wsgi_py_t **attachments; /* by the interpreter's index; NULL where never entered */
     unsigned attachment_count;
     const wsgi_log_target_t *log;              /* NULL = the process's log */
     wsgi_buffer_t partials[WSGI_STREAM_COUNT]; /* text of sys.stdout/err without a line end */
+    wsgi_py_waits_t waits;                     /* for interpreters, once somebody counts them */
 } wsgi_thread_t;
 
 /* A thread's place in an interpreter: its cached thread state, made at the first entry. */
@@ -84,6 +85,9 @@ typedef struct wsgi_runtime {
     wsgi_runtime_settings_t settings; /* immutable after the start */
     atomic_bool has_warned_of_fork;
     atomic_bool is_started, is_stopping;
+    int64_t started_us;                  /* wall clock */
+    _Atomic(wsgi_recorder_t *) recorder; /* NULL: nobody has asked for it */
+    atomic_bool counts_waits;
     atomic_bool has_application; /* a request has found its script loaded */
     atomic_bool has_published_stop;
     atomic_bool is_forked;    /* a child that the application forked: not the server's process */
@@ -157,6 +161,8 @@ bool wsgi_interp_option_is(const wsgi_interp_option_t *option, const char *name)
 
 /* module.c, path.c, stream.c, restrict.c — steps of the set-up; -1 with an exception set. */
 int wsgi_modules_add(wsgi_py_t *py);
+/* metrics.c — its functions that tell figures. */
+int wsgi_metrics_add(PyObject *module);
 int wsgi_path_arrange(wsgi_py_t *py);
 int wsgi_streams_install(wsgi_py_t *py);
 int wsgi_signals_restrict(wsgi_py_t *py);

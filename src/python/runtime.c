@@ -111,6 +111,7 @@ int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *r
         }
     }
     wsgi_the_runtime.settings = *settings;
+    wsgi_the_runtime.started_us = wsgi_wall_us();
     wsgi_interp_t *interp = wsgi_interp_add_locked("");
     if (interp == NULL || wsgi_attach_start() != WSGI_OK || wsgi_fork_watch() != WSGI_OK) {
         return wsgi_fail(result, WSGI_E_NOMEM, "Python cannot start: out of memory");

@@ -9,6 +9,7 @@
 
 #include "ap_mpm.h"
 #include "log.h"
+#include "score.h"
 
 #include "wsgi_runtime.h"
 #include "wsgi_server.h"
@@ -53,6 +54,7 @@ static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsg
         .allow_signals = python->allow_signals != 0,
         .abandon_interpreters = python->abandon_interpreters != 0,
         .per_interpreter_gil = python->per_interpreter_gil != 0,
+        .read_scoreboard = python->server_metrics ? wsgi_httpd_scoreboard_read : NULL,
         .interpreter_options = python->interpreter_options,
         .is_case_blind = settings->is_case_blind,
         .free_threading = python->free_threading != 0,
@@ -116,8 +118,10 @@ void wsgi_server_child_init(apr_pool_t *pchild, server_rec *main_server)
     wsgi_child_t *child = apr_pcalloc(pchild, sizeof *child);
     char *pid = apr_palloc(pchild, WSGI_NAME_DECIMAL_BYTES);
     child->pid = (wsgi_bytes_t){pid, wsgi_name_put_decimal(pid, (unsigned)getpid())};
+    child->main_server = main_server;
     wsgi_server_log_install(main_server);
     wsgi_groups_child_init(pchild, main_server);
+    wsgi_httpd_scoreboard_publish(main_server);
     open_python(child, config->settings, pchild, main_server);
     config->child = child;
 }

@@ -11,7 +11,8 @@
 #include <stdatomic.h>
 
 typedef struct wsgi_child {
-    wsgi_bytes_t pid;            /* in decimal */
+    wsgi_bytes_t pid; /* in decimal */
+    const server_rec *main_server;
     const char *python_failure;  /* why no application can run here; NULL where it can */
     _Atomic uint64_t request_id; /* of the request that was numbered last */
     _Atomic unsigned embedded;   /* requests that are inside Python now */

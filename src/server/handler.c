@@ -7,6 +7,7 @@
 #include "group_checks.h"
 #include "metavars.h"
 #include "route.h"
+#include "score.h"
 
 #include "wsgi_field.h"
 #include "wsgi_gateway.h"
@@ -304,6 +305,9 @@ static int serve(wsgi_httpd_exchange_t *x, const wsgi_route_t *route, wsgi_child
         }
     }
     fill_request(x, route, child, body_length);
+    if (route->target != NULL && route->target->settings.server_metrics) {
+        wsgi_httpd_scoreboard_publish(child->main_server);
+    }
     return route->group < 0 ? serve_embedded(x, child) : serve_by_group(x, route->group);
 }
 

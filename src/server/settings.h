@@ -114,10 +114,11 @@ typedef struct wsgi_server_config {
     wsgi_group_settings_t python; /* of httpd's children, and of groups that say nothing */
     int64_t restrict_embedded;
 
-    const wsgi_alias_map_t *alias_map; /* resolved: of `aliases` that have a path */
-    bool has_regex_aliases;            /* resolved */
-    const wsgi_settings_t *settings;   /* resolved, in the main server's only */
-    struct wsgi_child *child;          /* in httpd's children, in the main server's only */
+    const wsgi_alias_map_t *alias_map;      /* resolved: of `aliases` that have a path */
+    bool has_regex_aliases;                 /* resolved */
+    const wsgi_settings_t *settings;        /* resolved, in the main server's only */
+    struct wsgi_scoreboard_map *scoreboard; /* for process groups; in the main server's, or NULL */
+    struct wsgi_child *child;               /* in httpd's children, in the main server's only */
 } wsgi_server_config_t;
 
 static inline wsgi_server_config_t *wsgi_server_config(const server_rec *server)
