@@ -6,12 +6,8 @@
 
 #include <string.h>
 
-void wsgi_figures_open(wsgi_call_t *call)
+void wsgi_figures_open(wsgi_call_t *call, wsgi_recorder_t *recorder)
 {
-    wsgi_recorder_t *recorder = wsgi_runtime_recorder();
-    if (recorder == NULL || call->figures != NULL) {
-        return;
-    }
     call->figures = &call->figures_room;
     memset(call->figures, 0, sizeof(*call->figures));
     call->figures->recorder = recorder;
@@ -21,25 +17,9 @@ void wsgi_figures_open(wsgi_call_t *call)
 void wsgi_figures_begin(wsgi_call_t *call)
 {
     wsgi_figures_t *figures = call->figures;
-    if (figures != NULL && figures->thread == 0) {
-        figures->thread = wsgi_py_thread_number(call->py);
-        figures->cpu_start_us = wsgi_thread_cpu_us();
-        wsgi_recorder_begin(figures->recorder, figures->thread);
-    }
-}
-
-void wsgi_figures_start_application(wsgi_call_t *call)
-{
-    if (call->figures != NULL) {
-        call->figures->application_start_us = wsgi_wall_us();
-    }
-}
-
-void wsgi_figures_end_application(wsgi_call_t *call)
-{
-    if (call->figures != NULL) {
-        call->figures->application_end_us = wsgi_wall_us();
-    }
+    figures->thread = wsgi_py_thread_number(call->py);
+    figures->cpu_start_us = wsgi_thread_cpu_us();
+    wsgi_recorder_begin(figures->recorder, figures->thread);
 }
 
 void wsgi_figures_add_read(wsgi_figures_t *figures, int64_t begun_us, ssize_t bytes)
@@ -92,8 +72,8 @@ static void set_waits(wsgi_sample_t *sample)
 void wsgi_figures_end(wsgi_call_t *call)
 {
     wsgi_figures_t *figures = call->figures;
-    if (figures == NULL || figures->thread == 0) {
-        return;
+    if (figures->thread == 0) {
+        return; /* Python is stopping */
     }
     if (call->code == WSGI_E_DECLINED) {
         wsgi_recorder_end(figures->recorder, figures->thread, NULL);

@@ -160,12 +160,11 @@ void wsgi_call_leave_to_parent(const wsgi_call_t *call);
 /* The same, with 500, for the Python exception in flight, which is logged and cleared. */
 void wsgi_call_fail_exception(wsgi_call_t *call);
 
-/* figures.c — what the request takes. Opened by whoever is not attached yet, or has just loaded what
- * began the recording; begun once attached; ended detached. Each does nothing where it need not. */
-void wsgi_figures_open(wsgi_call_t *call);
+/* figures.c — what the request takes, where somebody records it: call->figures. Opened by whoever is
+ * not attached yet, or has just loaded what began the recording; begun once attached; ended
+ * detached. */
+void wsgi_figures_open(wsgi_call_t *call, wsgi_recorder_t *recorder);
 void wsgi_figures_begin(wsgi_call_t *call);
-void wsgi_figures_start_application(wsgi_call_t *call);
-void wsgi_figures_end_application(wsgi_call_t *call);
 void wsgi_figures_end(wsgi_call_t *call);
 /* One verb that has read or sent, and when it was called: wsgi_figures_clock(). */
 void wsgi_figures_add_read(wsgi_figures_t *figures, int64_t begun_us, ssize_t bytes);

@@ -11,7 +11,9 @@ static PyObject *call_application(wsgi_call_t *call, PyObject *application)
     if (dict == NULL) {
         return NULL;
     }
-    wsgi_figures_start_application(call);
+    if (call->figures != NULL) {
+        call->figures->application_start_us = wsgi_wall_us();
+    }
     PyObject *args[] = {NULL, dict, (PyObject *)call->kit->start};
     return PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
@@ -110,17 +112,28 @@ static void answer(wsgi_call_t *call, PyObject *application)
     else {
         send_result(call, result);
     }
-    wsgi_figures_end_application(call);
+    if (call->figures != NULL) {
+        call->figures->application_end_us = wsgi_wall_us();
+    }
     Py_CLEAR(call->status);
     Py_CLEAR(call->headers);
+}
+
+/* The script that was loaded just now may have begun it. */
+static void record_from_now_on(wsgi_call_t *call)
+{
+    wsgi_recorder_t *recorder = call->figures == NULL ? wsgi_runtime_recorder() : NULL;
+    if (recorder != NULL) {
+        wsgi_figures_open(call, recorder);
+        wsgi_figures_begin(call);
+    }
 }
 
 static void run_application(wsgi_call_t *call, enum wsgi_reload_mode mode)
 {
     WSGI_AUTO_REF PyObject *application = wsgi_application_find(call, mode);
     if (application != NULL) {
-        wsgi_figures_open(call); /* the script may have begun to record */
-        wsgi_figures_begin(call);
+        record_from_now_on(call);
         answer(call, application);
     }
 }
@@ -128,7 +141,9 @@ static void run_application(wsgi_call_t *call, enum wsgi_reload_mode mode)
 static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
 {
     wsgi_pylog_redirect(call->py, &call->log);
-    wsgi_figures_begin(call);
+    if (call->figures != NULL) {
+        wsgi_figures_begin(call);
+    }
     call->gateway = wsgi_py_component(call->py, &wsgi_gateway_component);
     if (call->gateway != NULL && wsgi_kit_open(call) == 0) {
         wsgi_py_allow_interrupt(call->py);
@@ -146,7 +161,10 @@ static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
 
 static void run(wsgi_call_t *call, wsgi_interp_t *interp, enum wsgi_reload_mode mode)
 {
-    wsgi_figures_open(call);
+    wsgi_recorder_t *recorder = wsgi_runtime_recorder();
+    if (recorder != NULL) {
+        wsgi_figures_open(call, recorder);
+    }
     WSGI_PY_SCOPE(py, interp);
     if (py != NULL) {
         call->py = py;
@@ -194,7 +212,9 @@ int wsgi_gateway_serve(wsgi_interp_t *interp, wsgi_exchange_t *ex, enum wsgi_rel
     if (call.code != WSGI_E_DECLINED) {
         send_tail(&call);
     }
-    wsgi_figures_end(&call);
+    if (call.figures != NULL) {
+        wsgi_figures_end(&call);
+    }
     if (call.code != WSGI_E_DECLINED) {
         finish(&call);
     }

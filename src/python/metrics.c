@@ -379,7 +379,7 @@ static PyObject *dict_of_server(const wsgi_scoreboard_t *board)
         put(dict, "restart_time", seconds(board->restart_us)) ||
         put(dict, "current_time", seconds(board->current_us)) ||
         put(dict, "running_time",
-            PyLong_FromLongLong((board->current_us - board->restart_us) / 1000000)) ||
+            PyLong_FromDouble(((double)board->current_us - (double)board->restart_us) / 1e6)) ||
         put(dict, "processes", list_of_processes(board))) {
         return NULL;
     }
