@@ -202,6 +202,13 @@ def test_place(launch_once, lines, line, words):
     check(complaint(launch_once, *lines), *words, line=line)
 
 
+@pytest.mark.compat("CONF-option-repeated")
+def test_only_the_last_of_a_repeated_option_is_looked_at(launch_once):
+    server = launch_once("embedded", start=False, config="""
+WSGIScriptAlias /x /y process-group=nowhere process-group=%{GLOBAL}""")
+    assert server.configtest() == (0, "Syntax OK\n")
+
+
 def test_all_that_resolving_finds_is_told_at_once(launch_once):
     output = complaint(launch_once, "WSGIProcessGroup nowhere",
                        "WSGIDaemonProcess a user=nobody-of-this-name", "WSGIDaemonProcess a")
