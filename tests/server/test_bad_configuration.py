@@ -57,6 +57,9 @@ LEGAL = {
                                         r"%\{GLOBAL\}",
     "wsgi_directive_add_group": "wants: name of a daemon process group",
     "wsgi_directive_open_interpreter_options": "options are: process-group application-group|twice",
+    "wsgi_directive_add_trusted_header": "requires at least one argument, ",
+    "wsgi_directive_add_trusted_proxy": "takes addresses and networks, such as .*, not '|"
+                                        "requires at least one argument, ",
     "set_process_group": "defines the process group 'nowhere': correct the name",
     "set_callable_object": "takes a name, not an empty text",
 }
