@@ -28,9 +28,12 @@ static int read_exchange(wsgi_call_t *call, char *data, size_t len, ssize_t *got
     if (!wsgi_call_lock(call)) {
         return -1;
     }
+    const int64_t begun_us = wsgi_observe_verb(call);
     WSGI_PY_BLOCKING(call->py) {
         *got = call->ex->verbs->read_body(call->ex, data, len, WSGI_READ_BLOCK);
     }
+    call->account.reads++;
+    call->account.read_us += wsgi_observe_took(begun_us);
     call->read_error = *got < 0 ? (int)*got : 0;
     call->received += *got > 0 ? *got : 0;
     wsgi_call_unlock(call);

@@ -8,11 +8,12 @@
 static PyObject *call_application(wsgi_call_t *call, PyObject *application)
 {
     WSGI_AUTO_REF PyObject *dict = wsgi_environ_new(call);
-    if (dict == NULL) {
+    WSGI_AUTO_REF PyObject *callee = Py_NewRef(application);
+    if (dict == NULL || wsgi_observe_start(call, &callee, dict) != 0) {
         return NULL;
     }
     PyObject *args[] = {NULL, dict, (PyObject *)call->kit->start};
-    return PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    return PyObject_Vectorcall(callee, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
 
 static void describe_send_error(const wsgi_call_t *call, int code, char *text, size_t room)
@@ -108,6 +109,9 @@ static void answer(wsgi_call_t *call, PyObject *application)
     }
     else {
         send_result(call, result);
+    }
+    if (wsgi_observe_finish(call) != 0) {
+        wsgi_call_log_exception(call);
     }
     Py_CLEAR(call->status);
     Py_CLEAR(call->headers);

@@ -155,6 +155,27 @@ static void end_use(wsgi_py_t *py)
     atomic_store_explicit(&py->is_in_use, false, memory_order_release);
 }
 
+static void take_timed(PyThreadState *state)
+{
+    const int64_t begun_us = wsgi_now_us();
+    PyEval_RestoreThread(state);
+    wsgi_thread_t *thread = the_thread;
+    if (thread != NULL) {
+        thread->waits.us += wsgi_now_us() - begun_us;
+        thread->waits.count++;
+    }
+}
+
+static void take_interpreter(PyThreadState *state)
+{
+    if (atomic_load_explicit(&wsgi_the_runtime.counts_waits, memory_order_relaxed)) {
+        take_timed(state);
+    }
+    else {
+        PyEval_RestoreThread(state);
+    }
+}
+
 wsgi_py_t *wsgi_py_enter(wsgi_interp_t *interp)
 {
     wsgi_py_t *py = known_entry(interp);
@@ -164,7 +185,8 @@ wsgi_py_t *wsgi_py_enter(wsgi_interp_t *interp)
     if (py == NULL || !begin_use(py)) {
         return NULL;
     }
-    PyEval_RestoreThread(py->state);
+    py->thread->waits = (wsgi_py_waits_t){0};
+    take_interpreter(py->state);
     return py;
 }
 
@@ -184,7 +206,7 @@ void *wsgi_py_pause(wsgi_py_t *py)
 
 void wsgi_py_resume(void **paused)
 {
-    PyEval_RestoreThread(*paused);
+    take_interpreter(*paused);
 }
 
 unsigned wsgi_py_thread_number(const wsgi_py_t *py)
@@ -195,6 +217,38 @@ unsigned wsgi_py_thread_number(const wsgi_py_t *py)
 void **wsgi_py_local(wsgi_py_t *py)
 {
     return &py->local;
+}
+
+wsgi_py_t *wsgi_py_of_thread(PyObject *capsule)
+{
+    const wsgi_interp_t *interp = PyCapsule_GetPointer(capsule, NULL);
+    return interp != NULL ? known_entry(interp) : NULL;
+}
+
+void wsgi_py_each_local(PyObject *capsule, void (*visit)(void *baton, void *local), void *baton)
+{
+    const wsgi_interp_t *interp = PyCapsule_GetPointer(capsule, NULL);
+    if (!COMPAT_HAS_GIL || interp == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&wsgi_the_runtime.lock);
+    for (const wsgi_py_t *other = interp->attachments; other != NULL; other = other->next) {
+        if (other->local != NULL) {
+            visit(baton, other->local);
+        }
+    }
+    pthread_mutex_unlock(&wsgi_the_runtime.lock);
+}
+
+void wsgi_py_count_waits(void)
+{
+    atomic_store_explicit(&wsgi_the_runtime.counts_waits, true, memory_order_relaxed);
+}
+
+wsgi_py_waits_t wsgi_py_waits(void)
+{
+    const wsgi_thread_t *thread = the_thread;
+    return thread != NULL ? thread->waits : (wsgi_py_waits_t){0};
 }
 
 /* Interrupts. */

@@ -136,7 +136,7 @@ PAYLOADS = {
     frames.BODY_END: b"\0" * 4,
     frames.HEAD: struct.pack("<HHI", 200, 0, 0),
     frames.FILE: b"\0" * 16,
-    frames.LOG: struct.pack("<I", frames.INFO) + b"x\0",
+    frames.LOG: struct.pack("<III", frames.INFO, 0, 0) + b"\0x\0",
     frames.HINT: struct.pack("<HHI", 103, 0, 0),
     frames.ABORT: b"\0" * 4,
 }
@@ -221,7 +221,7 @@ BEGUN_TYPES = [frames.CONTINUE, frames.HEAD, frames.LOG, frames.ABORT, frames.GO
 LIMITS = {  # least and most bytes of payload, legal flags; docs/wire.md
     frames.HELLO: (12, 12, 0), frames.CONTINUE: (0, 0, 0), frames.HEAD: (8, 1 << 20, 0),
     frames.DATA: (0, 1 << 16, frames.FLUSH), frames.FILE: (16, 16, frames.FLUSH),
-    frames.LOG: (5, 1 << 16, 0), frames.END: (0, 0, frames.CLOSE), frames.ABORT: (4, 4, 0),
+    frames.LOG: (14, 1 << 16, 0), frames.END: (0, 0, frames.CLOSE), frames.ABORT: (4, 4, 0),
     frames.GOAWAY: (0, 0, 0),
 }
 
