@@ -101,7 +101,7 @@ static const struct {
     [WSGI_FRAME_HEAD] = {8, WSGI_WIRE_HEAD_MAX, 0},
     [WSGI_FRAME_DATA] = {0, WSGI_WIRE_DATA_MAX, WSGI_FRAME_FLAG_FLUSH},
     [WSGI_FRAME_FILE] = {16, 16, WSGI_FRAME_FLAG_FLUSH},
-    [WSGI_FRAME_LOG] = {5, WSGI_WIRE_DATA_MAX, 0},
+    [WSGI_FRAME_LOG] = {14, WSGI_WIRE_DATA_MAX, 0},
     [WSGI_FRAME_HINT] = {8, WSGI_WIRE_HEAD_MAX, 0},
     [WSGI_FRAME_END] = {0, 0, WSGI_FRAME_FLAG_CLOSE},
     [WSGI_FRAME_ABORT] = {4, 4, 0},
@@ -462,7 +462,7 @@ static void test_request_with_a_wrong_byte(void **state)
         {50, 2},                /* first part of the body above its limit */
         {48, 9},                /* first part shorter than what is there */
         {52, 12},               /* script one byte shorter: no NUL behind it */
-        {76, 1},                /* reserved */
+        {78, 1},                /* reserved */
         {88 + 4, 0},            /* a NUL inside the script */
         {88 + 13, 'x'},         /* none behind it */
         {134, 0},               /* REQUEST_METHOD becomes a variable without number and name */

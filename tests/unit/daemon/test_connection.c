@@ -416,7 +416,7 @@ static void put_least(unsigned type)
 {
     static const unsigned char least[WSGI_FRAME_COUNT] = {
         [WSGI_FRAME_HELLO] = 12, [WSGI_FRAME_BODY_END] = 4, [WSGI_FRAME_HEAD] = 8,
-        [WSGI_FRAME_FILE] = 16,  [WSGI_FRAME_LOG] = 5,      [WSGI_FRAME_HINT] = 8,
+        [WSGI_FRAME_FILE] = 16,  [WSGI_FRAME_LOG] = 14,     [WSGI_FRAME_HINT] = 8,
         [WSGI_FRAME_ABORT] = 4,  [WSGI_FRAME_REQUEST] = 86,
     };
     char frame[8 + 86] = {(char)least[type], 0, 0, 0, (char)type};
