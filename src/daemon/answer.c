@@ -17,7 +17,7 @@
 
 #define BATCH_FRAMES    16 /* DATA frames in one write: 1 MiB */
 #define BATCH_PIECES    (2 * BATCH_FRAMES + 3)
-#define FILE_BYTES      256u /* of the name of a source file there */
+#define FILE_BYTES      256u        /* of the name of a source file there */
 #define LINE_BYTES      (16u << 10) /* of a LOG frame: small enough to be sent whole or not at all */
 #define FILE_COPY_BYTES (256u << 10)
 

@@ -153,8 +153,7 @@ static int add_values(wsgi_py_t *py, const wsgi_gateway_t *gateway, PyObject *in
 static int add_laters(wsgi_py_t *py, PyObject *self)
 {
     for (size_t i = 0; i < sizeof(laters) / sizeof(*laters); i++) {
-        WSGI_AUTO_REF PyObject *maker =
-            PyCFunction_New((PyMethodDef *)(uintptr_t)&laters[i], self);
+        WSGI_AUTO_REF PyObject *maker = PyCFunction_New((PyMethodDef *)(uintptr_t)&laters[i], self);
         if (maker == NULL || wsgi_py_module_later(py, laters[i].ml_name, maker) != 0) {
             return -1;
         }

@@ -151,10 +151,10 @@ struct wsgi_call {
     int64_t received, sent; /* body bytes */
     int64_t application_start_us;
     wsgi_account_t account;
-    PyObject *data; /* what request_data() gives; NULL until somebody wants it */
-    int read_error;         /* sticky wsgi_error of wsgi.input */
-    int send_error;         /* sticky wsgi_error of the response */
-    size_t tail_len;        /* in tail, yet to be sent */
+    PyObject *data;  /* what request_data() gives; NULL until somebody wants it */
+    int read_error;  /* sticky wsgi_error of wsgi.input */
+    int send_error;  /* sticky wsgi_error of the response */
+    size_t tail_len; /* in tail, yet to be sent */
 
     bool has_failed;
     unsigned failure_status; /* to answer with where no head has left; 0 = cut it in any case */
@@ -193,7 +193,8 @@ void wsgi_observe_forget(wsgi_gateway_t *gateway);
 /* request_started: *application may become another. -1 with RequestTimeout in flight, here and where
  * an int is returned below. */
 int wsgi_observe_start(wsgi_call_t *call, PyObject **application, PyObject *environ);
-int wsgi_observe_response(wsgi_call_t *call, PyObject *status, PyObject *headers, PyObject *exc_info);
+int wsgi_observe_response(wsgi_call_t *call, PyObject *status, PyObject *headers,
+                          PyObject *exc_info);
 int wsgi_observe_finish(wsgi_call_t *call);
 /* call may be NULL: outside a request. */
 void wsgi_observe_exception(wsgi_py_t *py, const wsgi_gateway_t *gateway, wsgi_call_t *call,

@@ -268,9 +268,8 @@ static PyObject *publish(wsgi_py_t *py, const wsgi_gateway_t *gateway,
         wsgi_pylog_exception(py, names[event]);
         return NULL;
     }
-    return wsgi_py_publish(py, gateway->event_names[event], payload) == 0
-               ? wsgi_py_steal(&payload)
-               : NULL;
+    return wsgi_py_publish(py, gateway->event_names[event], payload) == 0 ? wsgi_py_steal(&payload)
+                                                                          : NULL;
 }
 
 static int result_of(const PyObject *payload)
@@ -325,7 +324,8 @@ int wsgi_observe_start(wsgi_call_t *call, PyObject **application, PyObject *envi
     return result_of(payload);
 }
 
-int wsgi_observe_response(wsgi_call_t *call, PyObject *status, PyObject *headers, PyObject *exc_info)
+int wsgi_observe_response(wsgi_call_t *call, PyObject *status, PyObject *headers,
+                          PyObject *exc_info)
 {
     if (!wsgi_py_has_subscribers(call->py)) {
         return 0;

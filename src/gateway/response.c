@@ -142,6 +142,7 @@ static int send_chunk(wsgi_call_t *call, PyObject *chunk, enum wsgi_send_flag fl
  * been left. */
 static int keep_tail(wsgi_call_t *call, PyObject *chunk)
 {
+    note_produced(call, PyBytes_GET_SIZE(chunk));
     size_t len = fit(call, (size_t)PyBytes_GET_SIZE(chunk));
     memcpy(call->tail, PyBytes_AS_STRING(chunk), len);
     call->tail_len = len;

@@ -101,8 +101,30 @@ static void send_result(wsgi_call_t *call, PyObject *result)
     }
 }
 
+static void trace_begin(wsgi_call_t *call)
+{
+    const wsgi_request_t *request = &call->ex->request;
+    if (call->log.max_level >= WSGI_LOG_TRACE1) {
+        wsgi_call_log(call, WSGI_LOG_TRACE1, "'%s' is called in interpreter \"%s\", thread %u",
+                      request->callable.data, request->application_group.data,
+                      wsgi_py_thread_number(call->py));
+    }
+}
+
+static void trace_end(wsgi_call_t *call)
+{
+    if (call->log.max_level >= WSGI_LOG_TRACE1) {
+        wsgi_call_log(call, WSGI_LOG_TRACE1,
+                      "it %s status %u after %g s: read %lld bytes, gave %lld",
+                      call->has_failed ? "failed, with" : "answered", call->head.status,
+                      (double)(wsgi_wall_us() - call->application_start_us) / 1e6,
+                      (long long)call->received, (long long)call->account.produced);
+    }
+}
+
 static void answer(wsgi_call_t *call, PyObject *application)
 {
+    trace_begin(call);
     WSGI_AUTO_REF PyObject *result = call_application(call, application);
     if (result == NULL) {
         wsgi_call_fail_exception(call);
@@ -113,6 +135,7 @@ static void answer(wsgi_call_t *call, PyObject *application)
     if (wsgi_observe_finish(call) != 0) {
         wsgi_call_log_exception(call);
     }
+    trace_end(call);
     Py_CLEAR(call->status);
     Py_CLEAR(call->headers);
 }

@@ -248,8 +248,7 @@ static PyObject *start_response(PyObject *self, PyObject *const *args, size_t na
     }
     PyObject *exc_info_b = count == 3 ? args[2] : Py_None;
     if (wsgi_observe_response(call, args[0], args[1], exc_info_b) != 0 ||
-        check_order(call, exc_info_b) != 0 ||
-        take_head(call, args[0], args[1]) != 0) {
+        check_order(call, exc_info_b) != 0 || take_head(call, args[0], args[1]) != 0) {
         return NULL;
     }
     return new_write(self);

@@ -10,36 +10,33 @@
 #include <signal.h>
 #include <string.h>
 
-/* Subscribing. self is (list, home). */
+/* Subscribing. self is (list, home, whether nobody will ever call it). */
+
+/* So it is with signals outside a process group: httpd's children have them from httpd. */
+static void tell_in_vain(PyObject *home)
+{
+    wsgi_pylog_caller(PyCapsule_GetPointer(home, NULL),
+                      "subscribe_signals() has no effect outside a process group; the call came "
+                      "from:");
+}
 
 static PyObject *subscribe(PyObject *self, PyObject *callback)
 {
+    if (PyTuple_GET_ITEM(self, 2) == Py_True) {
+        tell_in_vain(PyTuple_GET_ITEM(self, 1));
+    }
     return PyList_Append(PyTuple_GET_ITEM(self, 0), callback) == 0 ? Py_NewRef(callback) : NULL;
 }
 
-/* Nobody calls it there: httpd's children have their signals from httpd. */
-static PyObject *subscribe_signals(PyObject *self, PyObject *callback)
-{
-    if (*wsgi_runtime_settings()->process_group == '\0') {
-        wsgi_pylog_caller(
-            PyCapsule_GetPointer(PyTuple_GET_ITEM(self, 1), NULL),
-            "subscribe_signals() has no effect outside a process group; the call came "
-            "from:");
-    }
-    return subscribe(self, callback);
-}
+#define DOC(function, what)                                                                        \
+    #function "(callback) -> callback\n\nHas callback(name, **payload) called for " what "."
 
 static const struct {
     const char *list;
     PyMethodDef method;
 } kinds[WSGI_EVENT_KINDS] = {
 #define SUBSCRIPTION(kind, function, list, what)                                                   \
-    [WSGI_EVENT_##kind] = {#list,                                                                  \
-                           {#function, WSGI_EVENT_##kind == WSGI_EVENT_SIGNAL ? subscribe_signals  \
-                                                                              : subscribe,         \
-                            METH_O,                                                                \
-                            #function "(callback) -> callback\n\n"                                 \
-                                      "Has callback(name, **payload) called for " what "."}},
+    [WSGI_EVENT_##kind] = {#list, {#function, subscribe, METH_O, DOC(function, what)}},
 #define EVENT(name, kind, when)
 #define KEY(event, name, maker, type, what)
 #include "events.def"
@@ -52,8 +49,11 @@ static int add_kind(wsgi_py_t *py, PyObject *module, int kind)
 {
     PyObject *list = py->interp->callbacks[kind] = PyList_New(0);
     WSGI_AUTO_REF PyObject *home = PyCapsule_New(&py->interp->home, NULL, NULL);
+    const bool is_vain =
+        kind == WSGI_EVENT_SIGNAL && *wsgi_runtime_settings()->process_group == '\0';
     WSGI_AUTO_REF PyObject *self =
-        list != NULL && home != NULL ? PyTuple_Pack(2, list, home) : NULL;
+        list != NULL && home != NULL ? PyTuple_Pack(3, list, home, is_vain ? Py_True : Py_False)
+                                     : NULL;
     WSGI_AUTO_REF PyObject *function =
         self != NULL ? PyCFunction_New((PyMethodDef *)&kinds[kind].method, self) : NULL;
     if (function == NULL) {
@@ -77,7 +77,7 @@ int wsgi_events_add(wsgi_py_t *py, PyObject *module)
 
 enum process_event {
 #define SUBSCRIPTION(kind, function, list, what)
-#define EVENT(name, kind, when)                  EVENT_##name,
+#define EVENT(name, kind, when) EVENT_##name,
 #define KEY(event, name, maker, type, what)
 #include "events.def"
 #undef EVENT

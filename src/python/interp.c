@@ -83,10 +83,9 @@ static int set_switch_interval(wsgi_py_t *py)
 int wsgi_interp_set_up(wsgi_py_t *py)
 {
     static int (*const steps[])(wsgi_py_t *) = {
-        import_threading,      load_codecs,          set_switch_interval,
-        wsgi_modules_add,      wsgi_streams_install, wsgi_streams_restrict,
-        wsgi_signals_restrict, wsgi_path_arrange,    wsgi_modules_graft,
-        wsgi_fork_announce};
+        import_threading,     load_codecs,           set_switch_interval,   wsgi_modules_add,
+        wsgi_streams_install, wsgi_streams_restrict, wsgi_signals_restrict, wsgi_path_arrange,
+        wsgi_modules_graft,   wsgi_fork_announce};
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
         if (steps[i](py) != 0) {
             return -1;

@@ -105,8 +105,7 @@ PyObject *wsgi_loghandler_make(wsgi_interp_t *interp)
     if (base == NULL || method == NULL) {
         return NULL;
     }
-    return PyObject_CallFunction((PyObject *)&PyType_Type, "s(O){s:s,s:s,s:O}", "LogHandler", base,
-                                 "__module__", "mod_wsgi", "__doc__",
-                                 "LogHandler(level=0)\n\nWrites records into httpd's error log.",
-                                 "emit", method);
+    return PyObject_CallFunction(
+        (PyObject *)&PyType_Type, "s(O){s:s,s:s,s:O}", "LogHandler", base, "__module__", "mod_wsgi",
+        "__doc__", "LogHandler(level=0)\n\nWrites records into httpd's error log.", "emit", method);
 }

@@ -152,12 +152,12 @@ def test_request_data(server):
 
 
 @pytest.mark.compat("MOD-active-requests")
-def test_active_requests(server, mode):
+def test_active_requests(server):
     """That one request runs already when it is asked for the first time is no reason to leave it
     out."""
     others = []
     gate = server.note("gate")
-    if mode == "daemon" or env.MPM != "prefork":
+    if env.MPM != "prefork":  # which has one request at a time
         source = (f"(mod_wsgi.request_data().update(other=environ['mod_wsgi.request_id']),"
                   f" open({str(server.note('inside'))!r}, 'w').close(), wait_for({str(gate)!r}))")
         others.append(server.raw(60 * env.PATIENCE))

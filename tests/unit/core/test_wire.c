@@ -253,8 +253,8 @@ static void test_log(void **state)
         WSGI_LITERAL("\4\0\0\0" NO_SOURCE "ab"),
         WSGI_LITERAL("\4\0\0\0" NO_SOURCE "a\0b\0"),
         WSGI_LITERAL("\4\0\0\0" NO_SOURCE),
-        WSGI_LITERAL("\4\0\0\0\0\0\0\0\2\0\0\0\0a\0b\0"),     /* a NUL in the file's name */
-        WSGI_LITERAL("\4\0\0\0\0\0\0\0\4\0\0\0f\0a\0"),       /* longer than all there is */
+        WSGI_LITERAL("\4\0\0\0\0\0\0\0\2\0\0\0\0a\0b\0"),      /* a NUL in the file's name */
+        WSGI_LITERAL("\4\0\0\0\0\0\0\0\4\0\0\0f\0a\0"),        /* longer than all there is */
         WSGI_LITERAL("\4\0\0\0\0\0\0\0\xff\xff\xff\xff\0a\0"), /* than any frame */
     };
     for (size_t i = 0; i < sizeof(illegal) / sizeof(illegal[0]); i++) {

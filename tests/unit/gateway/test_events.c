@@ -92,11 +92,12 @@ static void test_a_time_out_behind_the_answer(void **state)
 {
     fake_exchange_t fake;
     (void)state;
-    site_request(&fake, "import mod_wsgi\n"
-                        "mod_wsgi.event_callbacks.clear()\n"
-                        "@mod_wsgi.subscribe_events\n"
-                        "def hear(name, **payload):\n"
-                        "    if name == 'request_finished': raise mod_wsgi.RequestTimeout\n" ANSWER);
+    site_request(&fake,
+                 "import mod_wsgi\n"
+                 "mod_wsgi.event_callbacks.clear()\n"
+                 "@mod_wsgi.subscribe_events\n"
+                 "def hear(name, **payload):\n"
+                 "    if name == 'request_finished': raise mod_wsgi.RequestTimeout\n" ANSWER);
     assert_int_equal(site_serve_in(&fake, "timed"), WSGI_OK);
     assert_string_equal(fake_exchange_sent(&fake), "hello");
     assert_contains(fake_exchange_log(&fake), "mod_wsgi.RequestTimeout");

@@ -122,8 +122,7 @@ static int record_file(wsgi_exchange_t *ex, int fd, int64_t offset, int64_t leng
     return wsgi_buffer_append(&r->sent, bytes, (size_t)length);
 }
 
-static void record_log(wsgi_exchange_t *ex, int level, const char *file, int line,
-                       const char *text)
+static void record_log(wsgi_exchange_t *ex, int level, const char *file, int line, const char *text)
 {
     recorder_t *r = (recorder_t *)ex;
 
