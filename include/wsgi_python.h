@@ -126,8 +126,8 @@ void wsgi_py_each_local(PyObject *capsule, void (*visit)(void *baton, void *loca
 
 /* Events. */
 
-/* Has anybody in py's interpreter subscribed to all events? */
-bool wsgi_py_has_subscribers(const wsgi_py_t *py) WSGI_NONNULL;
+/* Who in py's interpreter has subscribed to all events: a list, borrowed, the same one for ever. */
+PyObject *wsgi_py_subscribers_b(const wsgi_py_t *py) WSGI_NONNULL;
 
 /* Calls them with name and payload, a dict, into which what they return is merged. What they raise is
  * logged; only RequestTimeout stays in flight, and ends the publication: -1. */

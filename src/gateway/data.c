@@ -37,17 +37,13 @@ static void leave(wsgi_call_t *call, PyObject *active_requests)
 /* A request that cannot be registered is served all the same. */
 void wsgi_data_open(wsgi_call_t *call)
 {
-    PyObject *active_requests_b = call->gateway->active_requests;
-    if (active_requests_b != NULL && enter(call, active_requests_b) != 0) {
-        PyErr_WriteUnraisable(active_requests_b);
+    if (enter(call, call->gateway->active_requests) != 0) {
+        PyErr_WriteUnraisable(call->gateway->active_requests);
     }
 }
 
 void wsgi_data_close(wsgi_call_t *call)
 {
-    if (call->data == NULL) {
-        return;
-    }
     if (call->gateway->active_requests != NULL) {
         leave(call, call->gateway->active_requests);
     }

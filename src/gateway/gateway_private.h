@@ -72,6 +72,7 @@ typedef struct wsgi_gateway {
     PyObject *meta_keys[WSGI_META_COUNT]; /* interned, by WSGI_META_* */
     PyObject *our_keys;                   /* those that SetEnv and the like may not forge */
     PyObject *event_names[WSGI_EVENT_COUNT], *event_keys[WSGI_EVENT_KEY_COUNT]; /* interned */
+    PyObject *subscribers_b;   /* of all events: mod_wsgi.event_callbacks */
     PyObject *active_requests; /* NULL until somebody asks for it; set once */
     PyObject *name_close, *name_tell, *name_reload_required, *name_request_rec;
 } wsgi_gateway_t;
@@ -187,8 +188,14 @@ void wsgi_call_fail_exception(wsgi_call_t *call);
 /* The same without an end: the exception in flight is logged, published, and cleared. */
 void wsgi_call_log_exception(wsgi_call_t *call);
 
-/* observe.c — what subscribers are told. All of it costs nothing where there are none. */
-int wsgi_observe_prepare(wsgi_gateway_t *gateway);
+/* Does anybody listen? */
+static inline bool wsgi_call_is_observed(const wsgi_call_t *call)
+{
+    return PyList_GET_SIZE(call->gateway->subscribers_b) > 0;
+}
+
+/* observe.c — what subscribers are told; to be called where there are some. */
+int wsgi_observe_prepare(wsgi_py_t *py, wsgi_gateway_t *gateway);
 void wsgi_observe_forget(wsgi_gateway_t *gateway);
 /* request_started: *application may become another. -1 with RequestTimeout in flight, here and where
  * an int is returned below. */
@@ -199,15 +206,23 @@ int wsgi_observe_finish(wsgi_call_t *call);
 /* call may be NULL: outside a request. */
 void wsgi_observe_exception(wsgi_py_t *py, const wsgi_gateway_t *gateway, wsgi_call_t *call,
                             PyObject *exception);
+
 /* The time at which a verb begins, and what it took; both 0 where nobody counts. */
-int64_t wsgi_observe_verb(const wsgi_call_t *call);
-int64_t wsgi_observe_took(int64_t begun_us);
+static inline int64_t wsgi_observe_verb(const wsgi_call_t *call)
+{
+    return call->account.is_timed ? wsgi_now_us() : 0;
+}
+
+static inline int64_t wsgi_observe_took(int64_t begun_us)
+{
+    return begun_us != 0 ? wsgi_now_us() - begun_us : 0;
+}
 
 /* data.c — what an application keeps for the time of a request. */
 int wsgi_data_prepare(wsgi_py_t *py, wsgi_gateway_t *gateway);
 /* The dict of a request, borrowed; NULL with an exception set. */
 PyObject *wsgi_data_of_b(wsgi_call_t *call);
-/* At its beginning and end: in active_requests, where somebody has asked for those. */
+/* At its beginning, where somebody has asked for active_requests, and at its end, where it has one. */
 void wsgi_data_open(wsgi_call_t *call);
 void wsgi_data_close(wsgi_call_t *call);
 

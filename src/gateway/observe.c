@@ -211,9 +211,10 @@ static const struct {
 #undef KEY
 };
 
-int wsgi_observe_prepare(wsgi_gateway_t *gateway)
+int wsgi_observe_prepare(wsgi_py_t *py, wsgi_gateway_t *gateway)
 {
     bool are_made = true;
+    gateway->subscribers_b = wsgi_py_subscribers_b(py);
     for (unsigned i = 0; i < WSGI_EVENT_COUNT && are_made; i++) {
         gateway->event_names[i] = PyUnicode_InternFromString(names[i]);
         are_made = gateway->event_names[i] != NULL;
@@ -311,9 +312,6 @@ static void take_application(const wsgi_gateway_t *gateway, PyObject *payload,
 
 int wsgi_observe_start(wsgi_call_t *call, PyObject **application, PyObject *environ)
 {
-    if (!wsgi_py_has_subscribers(call->py)) {
-        return 0;
-    }
     begin_account(&call->account);
     const occasion_t it = {.call = call, .application_b = *application, .environ_b = environ};
     WSGI_AUTO_REF PyObject *payload =
@@ -327,9 +325,6 @@ int wsgi_observe_start(wsgi_call_t *call, PyObject **application, PyObject *envi
 int wsgi_observe_response(wsgi_call_t *call, PyObject *status, PyObject *headers,
                           PyObject *exc_info)
 {
-    if (!wsgi_py_has_subscribers(call->py)) {
-        return 0;
-    }
     const occasion_t it = {
         .call = call, .status_b = status, .headers_b = headers, .exc_info_b = exc_info};
     WSGI_AUTO_REF PyObject *payload =
@@ -339,9 +334,6 @@ int wsgi_observe_response(wsgi_call_t *call, PyObject *status, PyObject *headers
 
 int wsgi_observe_finish(wsgi_call_t *call)
 {
-    if (!wsgi_py_has_subscribers(call->py)) {
-        return 0;
-    }
     occasion_t it = {.call = call, .finish_us = wsgi_wall_us()};
     if (call->account.is_timed) {
         read_cpu_time(&it.user_us, &it.system_us);
@@ -357,7 +349,7 @@ int wsgi_observe_finish(wsgi_call_t *call)
 void wsgi_observe_exception(wsgi_py_t *py, const wsgi_gateway_t *gateway, wsgi_call_t *call,
                             PyObject *exception)
 {
-    if (gateway == NULL || !wsgi_py_has_subscribers(py)) {
+    if (gateway == NULL || PyList_GET_SIZE(gateway->subscribers_b) == 0) {
         return;
     }
     const occasion_t it = {.call = call, .exception_b = exception};
@@ -365,16 +357,4 @@ void wsgi_observe_exception(wsgi_py_t *py, const wsgi_gateway_t *gateway, wsgi_c
     if (result_of(payload) != 0) {
         wsgi_pylog_exception(py, names[WSGI_EVENT_request_exception]);
     }
-}
-
-/* Verbs. */
-
-int64_t wsgi_observe_verb(const wsgi_call_t *call)
-{
-    return call->account.is_timed ? wsgi_now_us() : 0;
-}
-
-int64_t wsgi_observe_took(int64_t begun_us)
-{
-    return begun_us != 0 ? wsgi_now_us() - begun_us : 0;
 }

@@ -156,7 +156,7 @@ static int send_last(wsgi_call_t *call, PyObject *chunk)
     }
     size_t len = (size_t)PyBytes_GET_SIZE(chunk);
     if (call->send_error != 0 || wsgi_response_is_short(call, len) ||
-        wsgi_py_has_subscribers(call->py)) { /* who hear of the end when all is sent, and may log */
+        wsgi_call_is_observed(call)) { /* who hear of the end when all is sent, and may log */
         return send_chunk(call, chunk, WSGI_SEND_MORE);
     }
     return len <= WSGI_TAIL_BYTES ? keep_tail(call, chunk)

@@ -9,7 +9,8 @@ static PyObject *call_application(wsgi_call_t *call, PyObject *application)
 {
     WSGI_AUTO_REF PyObject *dict = wsgi_environ_new(call);
     WSGI_AUTO_REF PyObject *callee = Py_NewRef(application);
-    if (dict == NULL || wsgi_observe_start(call, &callee, dict) != 0) {
+    if (dict == NULL ||
+        (wsgi_call_is_observed(call) && wsgi_observe_start(call, &callee, dict) != 0)) {
         return NULL;
     }
     PyObject *args[] = {NULL, dict, (PyObject *)call->kit->start};
@@ -132,7 +133,7 @@ static void answer(wsgi_call_t *call, PyObject *application)
     else {
         send_result(call, result);
     }
-    if (wsgi_observe_finish(call) != 0) {
+    if (wsgi_call_is_observed(call) && wsgi_observe_finish(call) != 0) {
         wsgi_call_log_exception(call);
     }
     trace_end(call);

@@ -66,7 +66,7 @@ static void *set_up(wsgi_py_t *py)
         return PyErr_NoMemory();
     }
     if (make_names(gateway) != 0 || make_types(py, gateway) != 0 ||
-        wsgi_environ_prepare(gateway) != 0 || wsgi_observe_prepare(gateway) != 0 ||
+        wsgi_environ_prepare(gateway) != 0 || wsgi_observe_prepare(py, gateway) != 0 ||
         wsgi_data_prepare(py, gateway) != 0) {
         tear_down(py, gateway);
         return NULL;
@@ -159,7 +159,9 @@ int wsgi_kit_open(wsgi_call_t *call)
     call->kit->input_b->call = call;
     call->kit->start->call = call;
     wsgi_pystream_aim(call->py, call->kit->errors_sink, &call->log);
-    wsgi_data_open(call);
+    if (call->gateway->active_requests != NULL) {
+        wsgi_data_open(call);
+    }
     return 0;
 }
 
@@ -194,7 +196,9 @@ static void close_errors(wsgi_call_t *call, wsgi_kit_t *kit)
 void wsgi_kit_close(wsgi_call_t *call)
 {
     call->kit->call = NULL;
-    wsgi_data_close(call);
+    if (call->data != NULL) {
+        wsgi_data_close(call);
+    }
     close_start(call->kit);
     close_input(call, call->kit);
     close_errors(call, call->kit);

@@ -29,7 +29,7 @@ static PyObject *subscribe(PyObject *self, PyObject *callback)
 }
 
 #define DOC(function, what)                                                                        \
-    #function "(callback) -> callback\n\nHas callback(name, **payload) called for " what "."
+#function "(callback) -> callback\n\nHas callback(name, **payload) called for " what "."
 
 static const struct {
     const char *list;
@@ -51,9 +51,9 @@ static int add_kind(wsgi_py_t *py, PyObject *module, int kind)
     WSGI_AUTO_REF PyObject *home = PyCapsule_New(&py->interp->home, NULL, NULL);
     const bool is_vain =
         kind == WSGI_EVENT_SIGNAL && *wsgi_runtime_settings()->process_group == '\0';
-    WSGI_AUTO_REF PyObject *self =
-        list != NULL && home != NULL ? PyTuple_Pack(3, list, home, is_vain ? Py_True : Py_False)
-                                     : NULL;
+    WSGI_AUTO_REF PyObject *self = list != NULL && home != NULL
+                                       ? PyTuple_Pack(3, list, home, is_vain ? Py_True : Py_False)
+                                       : NULL;
     WSGI_AUTO_REF PyObject *function =
         self != NULL ? PyCFunction_New((PyMethodDef *)&kinds[kind].method, self) : NULL;
     if (function == NULL) {
@@ -175,9 +175,9 @@ static bool has_subscribers(const wsgi_interp_t *interp, enum wsgi_event_kind ki
     return PyList_GET_SIZE(interp->callbacks[kind]) > 0;
 }
 
-bool wsgi_py_has_subscribers(const wsgi_py_t *py)
+PyObject *wsgi_py_subscribers_b(const wsgi_py_t *py)
 {
-    return has_subscribers(py->interp, WSGI_EVENT_ANY);
+    return py->interp->callbacks[WSGI_EVENT_ANY];
 }
 
 int wsgi_py_publish(wsgi_py_t *py, PyObject *name, PyObject *payload)
