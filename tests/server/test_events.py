@@ -282,7 +282,7 @@ def application(environ, start_response):
 # ---- the process
 
 LIFE = '''
-import atexit, os, threading
+import atexit, os, threading, time
 import mod_wsgi
 
 group = mod_wsgi.application_group or "main"
@@ -306,6 +306,10 @@ atexit.register(tell, "exit")
 def application(environ, start_response):
     global serving
     serving = threading.current_thread()
+    if environ["QUERY_STRING"] == "wait":
+        tell("inside")
+        while not os.path.exists("NOTES/gate"):
+            time.sleep(0.01)
     start_response("200 OK", [])
     return [b"%d" % os.getpid()]
 '''
@@ -333,6 +337,25 @@ def test_the_end(life, mode):
     for group in ("main", "other"):
         stopping = f"process_stopping {dict(shutdown_reason=reason)}"
         assert notes(life, group) == [stopping, stopping, "exit"]
+
+
+@pytest.mark.compat("EVENT-shutdown-reason")
+def test_the_first_cause_counts(launch_once):
+    server = launch_once("daemon", daemon="processes=1 threads=1", single_child=True, config=CONFIG)
+    server.script("events.py", LIFE.replace("NOTES", str(server.directory / "notes")))
+    pid = int(server.get("/main").body)
+    with server.raw(60 * env.PATIENCE) as client:
+        client.request("GET /main?wait", "Connection: close")
+        wait_until(lambda: notes(server, "main") == ["inside"], "it is inside")
+        os.kill(pid, signal.SIGUSR1)
+        wait_until(lambda: "is to be replaced: graceful_signal" in server.log.text(), "it leaves",
+                   5 * env.PATIENCE)
+        os.kill(pid, signal.SIGTERM)
+        server.note("gate").touch()
+        assert client.read_head()[0] == 200
+    wait_until(lambda: notes(server, "main")[-1] == "exit", "it has ended", 10 * env.PATIENCE)
+    told = f"process_stopping {dict(shutdown_reason='graceful_signal')}"
+    assert notes(server, "main") == ["inside", told, told, "exit"]
 
 
 @pytest.mark.compat("EVENT-process-signal", "LIFE-hup")

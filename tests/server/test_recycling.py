@@ -194,7 +194,7 @@ def application(environ, start_response):
 
 
 @pytest.mark.compat("LIFE-usr1", "LIFE-graceful-end", "OPT-graceful-timeout")
-@pytest.mark.compat("LOAD-again-daemon")
+@pytest.mark.compat("LOAD-again-daemon", "EVENT-shutdown-reason")
 @pytest.mark.parametrize("options, number, reason", [
     pytest.param("", signal.SIGUSR1, "graceful_signal", marks=pytest.mark.compat("LIFE-usr1")),
     ("eviction-timeout=30", signal.SIGUSR1, "eviction_signal"),
