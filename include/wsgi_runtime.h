@@ -23,8 +23,11 @@ typedef struct wsgi_runtime_settings {
     const char *process_group;      /* "" = embedded */
     const char *main_name;          /* of the main interpreter, besides ""; "" = it has none */
     const char *server_description; /* httpd's banner */
+    const char *server_build_date;  /* when it was compiled */
+    const char *mpm_name;           /* its multi-processing module */
     int server_version;             /* major × 10000 + minor × 100 + patch */
     int processes, threads;         /* maximum_processes, threads_per_process */
+    int mpm_processes, mpm_threads; /* the same of httpd, which is another matter in a group */
     bool is_multiprocess;           /* wsgi.multiprocess */
     bool is_multithread;            /* wsgi.multithread */
     bool is_run_once;               /* wsgi.run_once: the process serves one request */

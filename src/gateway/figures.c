@@ -22,16 +22,16 @@ void wsgi_figures_begin(wsgi_call_t *call)
     wsgi_recorder_begin(figures->recorder, figures->thread);
 }
 
-void wsgi_figures_add_read(wsgi_figures_t *figures, int64_t begun_us, ssize_t bytes)
+void wsgi_figures_add_read(wsgi_figures_t *figures, int64_t took_us, ssize_t bytes)
 {
-    figures->sample.phases_us[WSGI_PHASE_INPUT_READ] += wsgi_now_us() - begun_us;
+    figures->sample.phases_us[WSGI_PHASE_INPUT_READ] += took_us;
     figures->sample.input_bytes += bytes > 0 ? (uint64_t)bytes : 0;
     figures->sample.input_reads++;
 }
 
-void wsgi_figures_add_write(wsgi_figures_t *figures, int64_t begun_us, int64_t bytes)
+void wsgi_figures_add_write(wsgi_figures_t *figures, int64_t took_us, int64_t bytes)
 {
-    figures->sample.phases_us[WSGI_PHASE_OUTPUT_WRITE] += wsgi_now_us() - begun_us;
+    figures->sample.phases_us[WSGI_PHASE_OUTPUT_WRITE] += took_us;
     figures->sample.output_bytes += (uint64_t)bytes;
     figures->sample.output_writes++;
 }

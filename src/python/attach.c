@@ -181,16 +181,6 @@ static void take_interpreter(PyThreadState *state)
     }
 }
 
-void wsgi_py_count_waits(void)
-{
-    atomic_store_explicit(&wsgi_the_runtime.counts_waits, true, memory_order_relaxed);
-}
-
-wsgi_py_waits_t wsgi_py_waits(void)
-{
-    return the_thread != NULL ? the_thread->waits : (wsgi_py_waits_t){0};
-}
-
 wsgi_py_t *wsgi_py_enter(wsgi_interp_t *interp)
 {
     wsgi_py_t *py = known_entry(interp);
@@ -236,6 +226,38 @@ unsigned wsgi_py_thread_number(const wsgi_py_t *py)
 void **wsgi_py_local(wsgi_py_t *py)
 {
     return &py->local;
+}
+
+wsgi_py_t *wsgi_py_of_thread(PyObject *capsule)
+{
+    const wsgi_interp_t *interp = PyCapsule_GetPointer(capsule, NULL);
+    return interp != NULL ? known_entry(interp) : NULL;
+}
+
+void wsgi_py_each_local(PyObject *capsule, void (*visit)(void *baton, void *local), void *baton)
+{
+    const wsgi_interp_t *interp = PyCapsule_GetPointer(capsule, NULL);
+    if (!COMPAT_HAS_GIL || interp == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&wsgi_the_runtime.lock);
+    for (const wsgi_py_t *other = interp->attachments; other != NULL; other = other->next) {
+        if (other->local != NULL) {
+            visit(baton, other->local);
+        }
+    }
+    pthread_mutex_unlock(&wsgi_the_runtime.lock);
+}
+
+void wsgi_py_count_waits(void)
+{
+    atomic_store_explicit(&wsgi_the_runtime.counts_waits, true, memory_order_relaxed);
+}
+
+wsgi_py_waits_t wsgi_py_waits(void)
+{
+    const wsgi_thread_t *thread = the_thread;
+    return thread != NULL ? thread->waits : (wsgi_py_waits_t){0};
 }
 
 /* Interrupts. */

@@ -82,9 +82,9 @@ static int set_switch_interval(wsgi_py_t *py)
 int wsgi_interp_set_up(wsgi_py_t *py)
 {
     static int (*const steps[])(wsgi_py_t *) = {
-        import_threading,      load_codecs,          set_switch_interval,
-        wsgi_modules_add,      wsgi_streams_install, wsgi_streams_restrict,
-        wsgi_signals_restrict, wsgi_path_arrange,    wsgi_fork_announce};
+        import_threading,     load_codecs,           set_switch_interval,   wsgi_modules_add,
+        wsgi_streams_install, wsgi_streams_restrict, wsgi_signals_restrict, wsgi_path_arrange,
+        wsgi_modules_graft,   wsgi_fork_announce};
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
         if (steps[i](py) != 0) {
             return -1;
@@ -104,6 +104,7 @@ static void tear_down(wsgi_py_t *home)
     }
     wsgi_scripts_free(home);
     Py_CLEAR(interp->module);
+    Py_CLEAR(interp->later);
     Py_CLEAR(interp->request_timeout);
     for (int i = 0; i < WSGI_EVENT_KINDS; i++) {
         Py_CLEAR(interp->callbacks[i]);

@@ -402,18 +402,39 @@ static PyObject *server_metrics(PyObject *self, PyObject *unused)
 
 /* ---- the module's functions ----------------------------------------------------------------- */
 
-int wsgi_metrics_add(PyObject *module)
+static PyObject *function(const PyMethodDef *method)
 {
-    static const PyMethodDef methods[] = {
-        {"start_recording_metrics", start_recording, METH_NOARGS,
-         "start_recording_metrics()\n\nFrom now on the requests of this process are summed up."},
-        {"request_metrics", request_metrics, METH_NOARGS,
-         "request_metrics() -> dict\n\nWhat its requests took since the last call, or None."},
-        {"process_metrics", process_metrics, METH_NOARGS,
-         "process_metrics() -> dict\n\nWhat the process has taken and done so far, or None."},
-        {"server_metrics", server_metrics, METH_NOARGS,
-         "server_metrics() -> dict\n\nhttpd's scoreboard, or None where that is not allowed."},
-        {NULL, NULL, 0, NULL},
-    };
-    return PyModule_AddFunctions(module, (PyMethodDef *)methods);
+    return PyCFunction_New((PyMethodDef *)(uintptr_t)method, NULL);
+}
+
+PyObject *wsgi_metrics_make_start(wsgi_interp_t *interp)
+{
+    static const PyMethodDef method = {"start_recording_metrics", start_recording, METH_NOARGS,
+                                       "From now on the requests of this process are summed up."};
+    (void)interp;
+    return function(&method);
+}
+
+PyObject *wsgi_metrics_make_request(wsgi_interp_t *interp)
+{
+    static const PyMethodDef method = {"request_metrics", request_metrics, METH_NOARGS,
+                                       "What its requests took since the last call, or None."};
+    (void)interp;
+    return function(&method);
+}
+
+PyObject *wsgi_metrics_make_process(wsgi_interp_t *interp)
+{
+    static const PyMethodDef method = {"process_metrics", process_metrics, METH_NOARGS,
+                                       "What the process has taken and done so far, or None."};
+    (void)interp;
+    return function(&method);
+}
+
+PyObject *wsgi_metrics_make_server(wsgi_interp_t *interp)
+{
+    static const PyMethodDef method = {"server_metrics", server_metrics, METH_NOARGS,
+                                       "httpd's scoreboard, or None where that is not allowed."};
+    (void)interp;
+    return function(&method);
 }

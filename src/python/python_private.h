@@ -13,7 +13,16 @@
 #define WSGI_INTERP_BUCKETS 64u
 #define WSGI_SCRIPT_BUCKETS 64u
 
-enum wsgi_event_kind { WSGI_EVENT_ANY, WSGI_EVENT_SHUTDOWN, WSGI_EVENT_SIGNAL, WSGI_EVENT_KINDS };
+enum wsgi_event_kind {
+#define SUBSCRIPTION(kind, function, list, what) WSGI_EVENT_##kind,
+#define EVENT(name, kind, when)
+#define KEY(event, name, maker, type, what)
+#include "events.def"
+#undef SUBSCRIPTION
+#undef EVENT
+#undef KEY
+    WSGI_EVENT_KINDS
+};
 
 enum wsgi_log_stream { WSGI_STREAM_STDOUT, WSGI_STREAM_STDERR, WSGI_STREAM_COUNT };
 
@@ -68,6 +77,7 @@ struct wsgi_interp {
     wsgi_interp_settings_t settings;
 
     PyObject *module;                            /* mod_wsgi */
+    PyObject *later;                             /* what it will have when asked: name to maker */
     PyObject *request_timeout;                   /* mod_wsgi.RequestTimeout */
     PyObject *callbacks[WSGI_EVENT_KINDS];       /* lists of module mod_wsgi */
     PyObject *sink_type;                         /* mod_wsgi.LogSink */
@@ -175,8 +185,13 @@ bool wsgi_interp_option_is(const wsgi_interp_option_t *option, const char *name)
 
 /* module.c, path.c, stream.c, restrict.c — steps of the set-up; -1 with an exception set. */
 int wsgi_modules_add(wsgi_py_t *py);
-/* metrics.c — its functions that tell figures. */
-int wsgi_metrics_add(PyObject *module);
+/* metrics.c — functions of module mod_wsgi that tell figures. */
+PyObject *wsgi_metrics_make_start(wsgi_interp_t *interp);
+PyObject *wsgi_metrics_make_request(wsgi_interp_t *interp);
+PyObject *wsgi_metrics_make_process(wsgi_interp_t *interp);
+PyObject *wsgi_metrics_make_server(wsgi_interp_t *interp);
+/* After the path: installed packages of the modules' names are found through them. */
+int wsgi_modules_graft(wsgi_py_t *py);
 int wsgi_path_arrange(wsgi_py_t *py);
 int wsgi_streams_install(wsgi_py_t *py);
 int wsgi_signals_restrict(wsgi_py_t *py);
@@ -197,8 +212,16 @@ int64_t wsgi_tries_wait_us(const wsgi_tries_t *tries, int64_t now_us);
 /* script.c — forgets the loaded scripts of an interpreter that ends. */
 void wsgi_scripts_free(wsgi_py_t *py);
 
-/* pylog.c — one line to the calling thread's target, detached. */
-void wsgi_pylog_line(int level, const char *text);
+/* loghandler.c — the class mod_wsgi.LogHandler. */
+PyObject *wsgi_loghandler_make(wsgi_interp_t *interp);
+
+/* pylog.c — one line to the calling thread's target, detached; from a place in a source where file is
+ * not NULL. */
+void wsgi_pylog_line(int level, const char *file, int number, const char *text);
+/* A text from there, each line a record of its own; attached. */
+void wsgi_pylog_text_from(wsgi_py_t *py, int level, const char *file, int number, const char *text);
+/* Will a line of this level be written there? */
+bool wsgi_pylog_is_enabled(int level);
 /* A line and the stack of the Python code that is running, at level info. */
 void wsgi_pylog_caller(wsgi_py_t *py, const char *head);
 /* Its traceback as bytes; NULL with an exception set. */

@@ -120,6 +120,10 @@ int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *r
     set_egg_cache(settings->python_eggs);
     int code = start_and_set_up(settings, interp, result);
     atomic_store(&wsgi_the_runtime.is_started, code == WSGI_OK);
+    wsgi_log(WSGI_LOG_DEBUG,
+             "Python " VERSION
+             ": maximum_processes=%d, threads_per_process=%d, switch interval %g s",
+             settings->processes, settings->threads, (double)settings->switch_interval_us / 1e6);
     if (code == WSGI_OK && *settings->main_name != '\0') {
         wsgi_log(WSGI_LOG_INFO, "the main interpreter serves \"%s\", the only application here",
                  settings->main_name);

@@ -16,8 +16,7 @@
 
 #include <unistd.h>
 
-/* 1 where the MPM has no figure: prefork has no threads, and a debugging server one process. */
-static int ask_mpm(int question)
+int wsgi_child_ask_mpm(int question)
 {
     int answer;
     return ap_mpm_query(question, &answer) == APR_SUCCESS && answer > 0 ? answer : 1;
@@ -27,7 +26,8 @@ static int ask_mpm(int question)
 static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsgi_result_t *result)
 {
     const wsgi_group_settings_t *python = settings->python;
-    int processes = ask_mpm(AP_MPMQ_MAX_DAEMONS), threads = ask_mpm(AP_MPMQ_MAX_THREADS);
+    int processes = wsgi_child_ask_mpm(AP_MPMQ_MAX_DAEMONS);
+    int threads = wsgi_child_ask_mpm(AP_MPMQ_MAX_THREADS);
     wsgi_runtime_settings_t *runtime = apr_palloc(pchild, sizeof *runtime);
     *runtime = (wsgi_runtime_settings_t){
         .python_home = python->python_home,
@@ -37,6 +37,10 @@ static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsg
         .process_group = "",
         .main_name = "",
         .server_description = ap_get_server_banner(),
+        .server_build_date = ap_get_server_built(),
+        .mpm_name = ap_show_mpm(),
+        .mpm_processes = processes,
+        .mpm_threads = threads,
         .server_version = AP_SERVER_MAJORVERSION_NUMBER * 10000 +
                           AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER,
         .processes = processes,

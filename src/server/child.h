@@ -18,4 +18,8 @@ typedef struct wsgi_child {
     _Atomic unsigned embedded;   /* requests that are inside Python now */
 } wsgi_child_t;
 
+/* A figure of the MPM, AP_MPMQ_…; 1 where it has none: prefork has no threads, and a debugging server
+ * one process. In the parent too. */
+int wsgi_child_ask_mpm(int question);
+
 #endif

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "exchange.h"
 
+#include "apr_lib.h"
 #include "apr_portable.h"
 #include "util_filter.h"
 
@@ -457,9 +458,23 @@ static int send_file(wsgi_exchange_t *ex, int fd, int64_t offset, int64_t length
 
 /* ---- the rest ---- */
 
-static void log_line(wsgi_exchange_t *ex, int level, const char *text)
+/* httpd escapes the text of a line, but not the name of its source. */
+static bool is_printable(const char *name)
 {
-    ap_log_rerror(APLOG_MARK, level, 0, of(ex)->r, "%s", text);
+    while (*name != '\0' && !apr_iscntrl(*name)) {
+        name++;
+    }
+    return *name == '\0';
+}
+
+static void log_line(wsgi_exchange_t *ex, int level, const char *file, int line, const char *text)
+{
+    if (file != NULL && is_printable(file)) {
+        ap_log_rerror(file, line, APLOG_MODULE_INDEX, level, 0, of(ex)->r, "%s", text);
+    }
+    else {
+        ap_log_rerror(APLOG_MARK, level, 0, of(ex)->r, "%s", text);
+    }
 }
 
 static bool is_aborted(wsgi_exchange_t *ex)

@@ -168,6 +168,7 @@ static void fill_request(wsgi_httpd_exchange_t *x, const wsgi_route_t *route, ws
     request->application_group = route->application_group;
     request->callable = route->callable;
     request->handler = wsgi_text(r->handler);
+    request->log_level = (uint8_t)ap_get_request_module_loglevel(r, APLOG_MODULE_INDEX);
     if (route->config.script_reloading != WSGI_FLAG_OFF) {
         request->flags |= WSGI_REQUEST_RELOADING;
     }

@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "settings.h"
 
+#include "ap_mpm.h"
+#include "child.h"
 #include "log.h"
 #include "score.h"
 
@@ -45,6 +47,15 @@ static int open_scoreboard(const wsgi_settings_t *settings, apr_pool_t *pconf,
     return fd;
 }
 
+static void describe_httpd(wsgi_group_settings_t *group, const char *description)
+{
+    group->server_description = description;
+    group->server_build_date = ap_get_server_built();
+    group->mpm_name = ap_show_mpm();
+    group->mpm_processes = wsgi_child_ask_mpm(AP_MPMQ_MAX_DAEMONS);
+    group->mpm_threads = wsgi_child_ask_mpm(AP_MPMQ_MAX_THREADS);
+}
+
 int wsgi_server_parent_start(apr_pool_t *pconf, server_rec *main_server)
 {
     const wsgi_settings_t *settings = wsgi_settings_resolve(pconf, main_server);
@@ -53,7 +64,7 @@ int wsgi_server_parent_start(apr_pool_t *pconf, server_rec *main_server)
     }
     const char *description = describe_server(pconf);
     for (unsigned i = 0; i < settings->group_count; i++) {
-        settings->groups[i].settings.server_description = description;
+        describe_httpd(&settings->groups[i].settings, description);
     }
     wsgi_result_t result = {0};
     int scoreboard_fd = open_scoreboard(settings, pconf, main_server);
