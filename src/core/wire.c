@@ -558,7 +558,7 @@ static uint32_t clamp_level(uint32_t level)
 int wsgi_wire_put_log(wsgi_buffer_t *out, const wsgi_wire_log_t *line)
 {
     char *at;
-    const uint64_t bytes = (uint64_t)line->file.len + line->text.len + LOG_LEAST;
+    const uint64_t bytes = countable(line->file.len) + countable(line->text.len) + LOG_LEAST;
     const int code = open_frame(out, WSGI_FRAME_LOG, 0, bytes, &at);
 
     if (code == WSGI_OK) {

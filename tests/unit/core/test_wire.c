@@ -293,6 +293,8 @@ static void test_too_large_leaves_out_as_it_was(void **state)
     }
     const wsgi_wire_log_t line = {WSGI_LOG_INFO, 0, {"", 0}, {big, WSGI_WIRE_DATA_MAX - 13}};
     assert_int_equal(wsgi_wire_put_log(&out, &line), WSGI_E_TOO_LARGE);
+    const wsgi_wire_log_t wrapping = {WSGI_LOG_INFO, 0, {big, SIZE_MAX}, {big, 1}};
+    assert_int_equal(wsgi_wire_put_log(&out, &wrapping), WSGI_E_TOO_LARGE);
     assert_text(bytes_of(&out), "x");
     wsgi_buffer_clear(&out, 0);
     free(big);
