@@ -43,6 +43,7 @@ LEGAL = {
     "wsgi_directive_clear_flag": "takes On or Off",
     "wsgi_directive_accept_flag": "takes On or Off",
     "set_dir_flag": "takes On or Off",
+    "accept_dir_flag": "takes On or Off",
     "set_chunked_request": "takes On, Off or Buffer",
     "set_map_head": "takes On, Off or Auto",
     "wsgi_directive_set_optimize": "takes a level, 0 or more",
@@ -55,6 +56,7 @@ LEGAL = {
     "wsgi_directive_add_handler_script": "wants: handler name|options are: |takes On or Off",
     "wsgi_directive_add_import_script": "wants: script|wants both process-group= and|take a name or "
                                         r"%\{GLOBAL\}",
+    "wsgi_directive_set_hook_script": "wants: script|options are: application-group",
     "wsgi_directive_add_group": "wants: name of a daemon process group",
     "wsgi_directive_open_interpreter_options": "options are: process-group application-group|twice",
     "wsgi_directive_add_trusted_header": "requires at least one argument, ",
@@ -80,7 +82,10 @@ def test_every_directive_has_a_bad_value():
 @pytest.mark.parametrize("name, value", BAD_DIRECTIVES)
 def test_directive(launch_once, name, value):
     arguments, parser = PARSERS[name]
-    output = complaint(launch_once, test_directives.line_of(name, value))
+    line = test_directives.line_of(name, value)
+    is_in_section = test_directives.DIRECTIVES[name][0] == "AUTHCFG"
+    output = complaint(launch_once, *(["<Location /x>", line, "</Location>"] if is_in_section else
+                                      [line]))
     words = [re.escape(name)]
     if arguments == "TAKE1" and (value in ("", "''") or " " in value):
         words = [f"{name} takes one argument, ."]
@@ -90,7 +95,7 @@ def test_directive(launch_once, name, value):
         words += [LEGAL[parser]]
     if parser == "set_process_group" and value == "nowhere":
         words.remove(re.escape(name))  # found as all names are resolved
-    check(output, *words)
+    check(output, *words, line=4 if is_in_section else 3)
 
 
 # ---- options of WSGIDaemonProcess
@@ -139,7 +144,8 @@ def test_daemon_option(launch_once, name, value):
 
 USERS = {"ALIAS": {"WSGIScriptAlias": "/x /x.py", "WSGIScriptAliasMatch": "^/x /x.py"},
          "HANDLER": {"WSGIHandlerScript": "name /x.py"},
-         "IMPORT": {"WSGIImportScript": "/x.py application-group=a process-group=%{GLOBAL}"}}
+         "IMPORT": {"WSGIImportScript": "/x.py application-group=a process-group=%{GLOBAL}"},
+         "HOOK": {"WSGIDispatchScript": "/x.py"}}
 # A wrong value and what is said of it; None: any text is right.
 SCRIPT_OPTIONS = {
     "process-group": ("nowhere", "defines the process group 'nowhere': correct the name"),
@@ -147,16 +153,17 @@ SCRIPT_OPTIONS = {
     "callable-object": ("''", "callable-object takes a name, not an empty text"),
     "pass-authorization": ("perhaps", "pass-authorization takes On or Off, not 'perhaps'"),
 }
-KNOWN = {name: users.split(" | ") for name, users in re.findall(
+KNOWN = [(name, users.split(" | ")) for name, users in re.findall(
     r'^    \{"([\w-]+)", ([A-Z_| ]+), option_\w+\},',
-    (SOURCES / "script_directives.c").read_text(), re.MULTILINE)}
-CASES = [(option, directive, words) for option, users in KNOWN.items() for user in users
+    (SOURCES / "script_directives.c").read_text(), re.MULTILINE)]
+KNOWN_USERS = sorted({user for _, users in KNOWN for user in users})
+CASES = [(option, directive, words) for option, users in KNOWN for user in users
          for directive, words in USERS.get(user, {}).items()]
 
 
 def test_every_option_of_scripts_has_a_case():
-    assert set(KNOWN) == set(SCRIPT_OPTIONS)
-    assert {user for users in KNOWN.values() for user in users} == set(USERS)
+    assert {name for name, _ in KNOWN} == set(SCRIPT_OPTIONS)
+    assert set(KNOWN_USERS) <= set(USERS)
 
 
 @pytest.mark.compat("CONF-options", "CONF-option-name")
@@ -171,10 +178,10 @@ def test_script_option(launch_once, option, directive, words):
 
 
 @pytest.mark.compat("CONF-option-name")
-@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("user", KNOWN_USERS)
 def test_an_unknown_option_is_told_which_are_known(launch_once, user):
     directive, words = next(iter(USERS[user].items()))
-    known = [name for name, users in KNOWN.items() if user in users]
+    known = [name for name, users in KNOWN if user in users]
     output = complaint(launch_once, f"{directive} {words} Process-Group=a")
     check(output, f"{directive}: 'Process-Group' is no option; options are: {' '.join(known)}\n")
 
