@@ -44,8 +44,8 @@ typedef struct wsgi_hook_call {
 typedef struct wsgi_hook wsgi_hook_t;
 
 typedef struct wsgi_hook_verbs {
-    /* One log line of the request; called detached. */
-    void (*log)(wsgi_hook_t *hook, int level, const char *text);
+    /* One log line of the request, as the exchange's verb; called detached. */
+    void (*log)(wsgi_hook_t *hook, int level, const char *file, int line, const char *text);
     /* Memory that lives as long as the request; never NULL. */
     char *(*allocate)(wsgi_hook_t *hook, size_t bytes);
     /* What mod_ssl knows; the value of an unknown variable is NULL. */
@@ -56,6 +56,7 @@ typedef struct wsgi_hook_verbs {
 struct wsgi_hook {
     const wsgi_hook_verbs_t *verbs;
     void *host;                     /* of the verbs */
+    int log_level;                  /* lines above it are not worth making */
     wsgi_bytes_t script;            /* absolute path, NUL-terminated */
     int64_t script_mtime_us;        /* as the host has seen it; 0 = it did not look */
     bool must_compare;              /* load the script again where it has changed */

@@ -37,6 +37,8 @@ typedef struct wsgi_request {
     int64_t body_length;     /* bytes, or WSGI_BODY_UNKNOWN; 0 = none */
     int64_t script_mtime_us; /* modification time the host has seen; 0 = it did not look */
     int64_t request_start_us, queue_start_us; /* wall clock; queue_start_us 0 when embedded */
+    uint8_t log_level; /* enum wsgi_log_level: lines of this request above it are left out */
+    uint8_t tries;     /* how often it came back unbegun from a worker before; at most 255 */
 
     wsgi_bytes_t script;            /* absolute path, NUL-terminated */
     wsgi_bytes_t process_group;     /* "" = embedded */

@@ -375,8 +375,9 @@ static int put_time(wsgi_call_t *call, PyObject *dict, enum wsgi_typed_key key, 
 static int put_times(wsgi_call_t *call, PyObject *dict)
 {
     const wsgi_request_t *request = &call->ex->request;
+    call->application_start_us = wsgi_wall_us();
     return put_time(call, dict, WSGI_KEY_REQUEST_START, request->request_start_us) ||
-           put_time(call, dict, WSGI_KEY_APPLICATION_START, wsgi_wall_us());
+           put_time(call, dict, WSGI_KEY_APPLICATION_START, call->application_start_us);
 }
 
 /* The template says 0.0 for both. */
@@ -399,16 +400,22 @@ static int put_native(wsgi_call_t *call, PyObject *dict)
     return put(dict, call->gateway->name_request_rec, PyCapsule_New(ex->native, NULL, NULL));
 }
 
-PyObject *wsgi_environ_resource(wsgi_call_t *call)
+PyObject *wsgi_environ_meta(wsgi_call_t *call, unsigned number)
 {
     const wsgi_request_t *request = &call->ex->request;
     for (size_t i = request->var_count; i > 0; i--) {
         const wsgi_var_t *var = &request->vars[i - 1];
-        if (number_of(var) == WSGI_META_SCRIPT_FILENAME) {
-            return meta_value(WSGI_META_SCRIPT_FILENAME, var->value);
+        if (number_of(var) == number) {
+            return meta_value(number, var->value);
         }
     }
-    return wsgi_py_text("", 0);
+    return NULL;
+}
+
+PyObject *wsgi_environ_resource(wsgi_call_t *call)
+{
+    PyObject *resource = wsgi_environ_meta(call, WSGI_META_SCRIPT_FILENAME);
+    return resource != NULL || PyErr_Occurred() ? resource : wsgi_py_text("", 0);
 }
 
 /* For who keeps no kit. */

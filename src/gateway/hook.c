@@ -24,17 +24,20 @@ typedef struct hook_run {
 /* Log lines. */
 
 /* Detached; from any thread of the script. */
-static void write_log(void *baton, int level, const char *text)
+static void write_log(void *baton, int level, const char *file, int number, const char *text)
 {
     hook_run_t *run = baton;
     const char *script = run->hook->script.data;
     char *line;
     if (wsgi_runtime_is_forked() || pthread_mutex_trylock(&run->log_lock) != 0) {
-        wsgi_log(level, "[%s] %s", script, text);
+        if (wsgi_log_is_enabled(level)) {
+            wsgi_log_at(level, file != NULL ? file : __FILE__, file != NULL ? number : __LINE__,
+                        "[%s] %s", script, text);
+        }
         return;
     }
     if (asprintf(&line, "[%s] %s", script, text) >= 0) {
-        run->hook->verbs->log(run->hook, level, line);
+        run->hook->verbs->log(run->hook, level, file, number, line);
         free(line);
     }
     pthread_mutex_unlock(&run->log_lock);
@@ -420,13 +423,13 @@ static bool run_attached(hook_run_t *run, wsgi_hook_call_t *calls, size_t count)
 bool wsgi_hook_run(wsgi_interp_t *interp, wsgi_hook_t *hook, wsgi_hook_call_t *calls, size_t count)
 {
     hook_run_t run = {.hook = hook, .thread = pthread_self()};
-    run.log = (wsgi_log_target_t){write_log, &run};
+    run.log = (wsgi_log_target_t){write_log, &run, hook->log_level};
     for (size_t i = 0; i < count; i++) {
         calls[i].answer = WSGI_HOOK_FAILED;
     }
     WSGI_PY_SCOPE(py, interp);
     if (py == NULL) {
-        hook->verbs->log(hook, WSGI_LOG_ERR,
+        hook->verbs->log(hook, WSGI_LOG_ERR, NULL, 0,
                          WSGI_ID(1224) "Python is stopping in this process, or out of memory; the "
                                        "hook script cannot be asked here, try the request again");
         return false;

@@ -107,6 +107,7 @@ void *wsgi_config_create_server(apr_pool_t *pool, server_rec *server)
     config->group_drafts = apr_array_make(pool, 4, sizeof(wsgi_group_draft_t *));
     config->group_refs = apr_array_make(pool, 4, sizeof(wsgi_group_ref_t *));
     config->imports = apr_array_make(pool, 2, sizeof(wsgi_import_t *));
+    config->interpreter_blocks = apr_array_make(pool, 2, sizeof(struct wsgi_interpreter_block *));
     config->trusts = apr_array_make(pool, 2, sizeof(wsgi_trust_t));
     config->python = wsgi_group_unset;
     return config;

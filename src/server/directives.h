@@ -59,4 +59,7 @@ const char *wsgi_directive_accept_flag(cmd_parms *cmd, void *dir, const char *wo
 const char *wsgi_directive_accept_mutex(cmd_parms *cmd, void *dir, const char *word);
 const char *wsgi_directive_accept_obsolete(cmd_parms *cmd, void *dir, const char *args);
 
+/* interpreter_options.c */
+const char *wsgi_directive_open_interpreter_options(cmd_parms *cmd, void *dir, const char *args);
+
 #endif

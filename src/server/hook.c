@@ -5,6 +5,7 @@
 
 #include "child.h"
 #include "http_ssl.h"
+#include "log.h"
 #include "metavars.h"
 
 static request_rec *of(const wsgi_hook_t *hook)
@@ -12,9 +13,9 @@ static request_rec *of(const wsgi_hook_t *hook)
     return hook->host;
 }
 
-static void log_line(wsgi_hook_t *hook, int level, const char *text)
+static void log_line(wsgi_hook_t *hook, int level, const char *file, int line, const char *text)
 {
-    ap_log_rerror(APLOG_MARK, level, 0, of(hook), "%s", text);
+    wsgi_server_log_request(of(hook), level, file, line, text);
 }
 
 static char *allocate(wsgi_hook_t *hook, size_t bytes)
@@ -88,6 +89,7 @@ bool wsgi_hook_ask(request_rec *r, const wsgi_hook_script_t *script, const wsgi_
     wsgi_hook_t hook = {
         .verbs = &verbs,
         .host = r,
+        .log_level = ap_get_request_module_loglevel(r, APLOG_MODULE_INDEX),
         .script = wsgi_text(script->script),
         .must_compare = config->script_reloading != WSGI_FLAG_OFF,
         .has_tls = script != wsgi_dir_hooks(r)->dispatch,

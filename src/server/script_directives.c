@@ -13,6 +13,9 @@
 static const char *option_process_group(cmd_parms *cmd, wsgi_dir_config_t *options,
                                         const char *value)
 {
+    if (options->process_group != NULL) { /* given before: it need not exist */
+        (void)apr_array_pop(wsgi_server_config(cmd->server)->group_refs);
+    }
     options->process_group = wsgi_directive_refer(cmd, value);
     return NULL;
 }

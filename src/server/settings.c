@@ -4,6 +4,7 @@
 #include "settings.h"
 
 #include "group_user.h"
+#include "interpreter_options.h"
 #include "program.h"
 #include "python_choice.h"
 #include "reach.h"
@@ -100,6 +101,7 @@ static void complete_group(const resolver_t *it, wsgi_group_draft_t *draft)
     settings->is_multiprocess = settings->processes > 0;
     settings->processes += settings->processes == 0;
     inherit_python(settings, &it->main->python);
+    wsgi_interpreter_blocks_apply(it->pconf, it->main->interpreter_blocks, settings);
     settings->server_version = AP_SERVER_MAJORVERSION_NUMBER * 10000 +
                                AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER;
     int level = ap_get_server_module_loglevel(server, APLOG_MODULE_INDEX);
@@ -342,6 +344,31 @@ static void check_services(const resolver_t *it)
     }
 }
 
+/* ---- blocks of interpreter options ---- */
+
+static void check_interpreter_blocks(const resolver_t *it)
+{
+    const apr_array_header_t *blocks = it->main->interpreter_blocks;
+    for (int i = 0; i < blocks->nelts; i++) {
+        const wsgi_interpreter_block_t *block =
+            APR_ARRAY_IDX(blocks, i, const wsgi_interpreter_block_t *);
+        const char *group = block->process_group;
+        if (wsgi_interpreter_block_frees_one(block)) {
+            complain(it, APLOG_WARNING, block->place,
+                     WSGI_ID(1730) "WSGIFreeThreading has no effect in a block with "
+                                   "application-group=: a process has a GIL or has none; use "
+                                   "process-group= alone");
+        }
+        if (group != NULL && *group != '\0' &&
+            wsgi_settings_find_group(it->settings, wsgi_text(group)) < 0) {
+            complain(it, APLOG_WARNING, block->place,
+                     WSGI_ID(1731) "<WSGIInterpreterOptions process-group=%s> has no effect: no "
+                                   "WSGIDaemonProcess defines that group",
+                     group);
+        }
+    }
+}
+
 /* ---- trusted proxies ---- */
 
 static bool has_proxies(const wsgi_dir_config_t *dir)
@@ -430,6 +457,13 @@ static void check_homes(const resolver_t *it)
 
 /* ---- */
 
+static const wsgi_group_settings_t *embedded_python(const resolver_t *it)
+{
+    wsgi_group_settings_t *python = apr_pmemdup(it->pconf, &it->main->python, sizeof *python);
+    wsgi_interpreter_blocks_apply(it->pconf, it->main->interpreter_blocks, python);
+    return python;
+}
+
 const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main_server)
 {
     wsgi_server_config_t *main = wsgi_server_config(main_server);
@@ -443,7 +477,7 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
         .settings = apr_pcalloc(pconf, sizeof(wsgi_settings_t)),
         .imports = apr_array_make(pconf, 2, sizeof(wsgi_import_t *)),
     };
-    it.settings->python = &main->python;
+    it.settings->python = embedded_python(&it);
     it.settings->imports = it.imports;
     it.settings->restrict_embedded = main->restrict_embedded != 0;
     it.settings->is_case_blind = main->python.is_case_blind != 0;
@@ -457,6 +491,7 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
         }
     }
     check_services(&it);
+    check_interpreter_blocks(&it);
     it.settings->needs_python =
         it.imports->nelts > 0 || wsgi_reach_embedded(it.settings, main_server);
     wsgi_reach_place(it.settings, main_server, pconf);

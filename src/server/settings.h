@@ -124,19 +124,22 @@ struct wsgi_child;
 
 /* One server's (main or virtual). Its own words only: main's count through `main`. */
 typedef struct wsgi_server_config {
-    struct wsgi_server_config *main;  /* NULL in the main server's */
-    apr_array_header_t *aliases;      /* wsgi_alias_t * */
-    apr_array_header_t *group_drafts; /* wsgi_group_draft_t * */
-    apr_array_header_t *group_refs;   /* wsgi_group_ref_t * */
-    apr_array_header_t *imports;      /* wsgi_import_t * */
-    apr_array_header_t *trusts;       /* wsgi_trust_t */
-    wsgi_group_settings_t python;     /* of httpd's children, and of groups that say nothing */
+    struct wsgi_server_config *main;           /* NULL in the main server's */
+    apr_array_header_t *aliases;               /* wsgi_alias_t * */
+    apr_array_header_t *group_drafts;          /* wsgi_group_draft_t * */
+    apr_array_header_t *group_refs;            /* wsgi_group_ref_t * */
+    apr_array_header_t *imports;               /* wsgi_import_t * */
+    apr_array_header_t *interpreter_blocks;    /* wsgi_interpreter_block_t * */
+    apr_array_header_t *trusts;                /* wsgi_trust_t */
+    struct wsgi_interpreter_block *open_block; /* whose directives are being read */
+    wsgi_group_settings_t python; /* of httpd's children, and of groups that say nothing */
     int64_t restrict_embedded;
 
-    const wsgi_alias_map_t *alias_map; /* resolved: of `aliases` that have a path */
-    bool has_regex_aliases;            /* resolved */
-    const wsgi_settings_t *settings;   /* resolved, in the main server's only */
-    struct wsgi_child *child;          /* in httpd's children, in the main server's only */
+    const wsgi_alias_map_t *alias_map;      /* resolved: of `aliases` that have a path */
+    bool has_regex_aliases;                 /* resolved */
+    const wsgi_settings_t *settings;        /* resolved, in the main server's only */
+    struct wsgi_scoreboard_map *scoreboard; /* for process groups; in the main server's, or NULL */
+    struct wsgi_child *child;               /* in httpd's children, in the main server's only */
 } wsgi_server_config_t;
 
 static inline wsgi_server_config_t *wsgi_server_config(const server_rec *server)

@@ -10,11 +10,11 @@ typedef struct host {
     char log[4096], memory[256];
 } host_t;
 
-static void keep_line(wsgi_hook_t *hook, int level, const char *text)
+static void keep_line(wsgi_hook_t *hook, int level, const char *file, int line, const char *text)
 {
     host_t *host = hook->host;
     size_t len = strlen(host->log);
-    (void)level;
+    (void)level, (void)file, (void)line;
     snprintf(host->log + len, sizeof(host->log) - len, "%s\n", text);
 }
 
@@ -50,6 +50,7 @@ static bool run(host_t *host, const char *source, wsgi_hook_call_t *calls, size_
     *host = (host_t){{0}, {0}};
     wsgi_hook_t hook = {
         .verbs = &verbs,
+        .log_level = WSGI_LOG_TRACE5,
         .host = host,
         .script = {path, strlen(path)},
         .must_compare = true,

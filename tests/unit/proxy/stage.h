@@ -326,7 +326,7 @@ static inline void say_number(stage_t *s, enum wsgi_frame_type type, int32_t num
 
 static inline void say_log(stage_t *s, uint32_t level, const char *text)
 {
-    const wsgi_wire_log_t line = {level, {text, strlen(text)}};
+    const wsgi_wire_log_t line = {level, 0, {"", 0}, {text, strlen(text)}};
 
     assert_int_equal(wsgi_wire_put_log(&s->says, &line), WSGI_OK);
 }
