@@ -492,6 +492,7 @@ static wsgi_link_t *open_link(const record_t *record)
         .rendezvous_fd = record->callers_fd,
         .counters = map_counters(record, &result),
         .processes = (unsigned)group->processes,
+        .rows = row_count(group),
         .threads = (unsigned)group->threads,
         .backlog = record->backlog,
         .listen_backlog = (unsigned)group->listen_backlog,
