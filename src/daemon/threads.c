@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "leases.h"
@@ -19,6 +20,9 @@
 /* A caller that waits at the rendezvous while all connections are kept by others gets one of them
  * after this time at the latest, on average half of it. */
 #define LOOK_US 20000
+
+/* So long a worker leaves a caller to one that is less busy, before it takes it all the same. */
+#define COURTESY_US 1000
 
 /* What epoll tells, besides the mark of a lease. */
 #define AT_RENDEZVOUS UINT64_MAX
@@ -321,8 +325,44 @@ static unsigned lease_limit(const wsgi_threads_t *threads)
     return threads->is_short ? threads->count : threads->settings->max_threads;
 }
 
+static uint32_t look(const _Atomic uint32_t *hint)
+{
+    return atomic_load_explicit(hint, memory_order_relaxed);
+}
+
+/* Has another worker fewer requests, and a thread for one more? */
+static bool is_busier_than_another(const wsgi_threads_t *threads)
+{
+    const wsgi_counters_t *counters = threads->settings->counters;
+    const uint32_t busy = look(&threads->settings->connection->row->busy);
+
+    const uint32_t rows = counters == NULL ? 0 : counters->row_count;
+
+    for (uint32_t i = 0; busy > 0 && i < rows && i < WSGI_COUNTERS_ROWS_MAX; i++) {
+        const wsgi_worker_row_t *row = &counters->rows[i];
+
+        if (look(&row->state) == WSGI_WORKER_READY && look(&row->busy) < busy &&
+            look(&row->leases) < threads->settings->max_threads) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* All workers hear of a caller at the same time, and the busiest has the best chances to run first:
+ * it would take most of them. Not for longer: the other may be stopped, or its hints be stale. */
+static void give_way(const wsgi_threads_t *threads)
+{
+    const struct timespec courtesy = {.tv_nsec = COURTESY_US * 1000L};
+
+    if (is_busier_than_another(threads)) {
+        nanosleep(&courtesy, NULL);
+    }
+}
+
 static void meet_caller(wsgi_threads_t *threads)
 {
+    give_way(threads);
     int fd = take(threads);
 
     if (!is_leaving(threads) && !threads->has_no_callers) {

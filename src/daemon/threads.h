@@ -25,9 +25,10 @@ typedef struct wsgi_threads wsgi_threads_t;
 
 typedef struct wsgi_threads_settings {
     unsigned max_threads;
-    size_t stack_bytes; /* of each; 0 = the system's */
-    int rendezvous_fd;  /* the caller's, non-blocking use */
-    int event_fd;       /* written with a wsgi_worker_event */
+    size_t stack_bytes;              /* of each; 0 = the system's */
+    int rendezvous_fd;               /* the caller's, non-blocking use */
+    int event_fd;                    /* written with a wsgi_worker_event */
+    const wsgi_counters_t *counters; /* of the group, or NULL: then others are not looked at */
     const wsgi_connection_settings_t *connection;
 } wsgi_threads_settings_t;
 

@@ -374,7 +374,7 @@ static wsgi_watchdog_t *make(const wsgi_watchdog_settings_t *settings)
     self->settings = *settings;
     self->rules = wsgi_watch_settings(settings->group);
     self->started_us = wsgi_now_us();
-    self->ended_us = self->started_us; /* in one assignment clang 14 refuses an atomic */
+    self->ended_us = self->started_us;
     self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->changed, NULL);

@@ -315,6 +315,7 @@ static bool start_serving(worker_t *worker, wsgi_result_t *result)
         .stack_bytes = (size_t)worker->group->stack_size,
         .rendezvous_fd = worker->rendezvous_fd,
         .event_fd = worker->event_write_fd,
+        .counters = worker->settings->process->counters,
         .connection = &worker->connection,
     };
     if (worker->threads == NULL) {

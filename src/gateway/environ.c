@@ -14,7 +14,9 @@
 /* Told by the host itself, from no field or variable of a request. */
 static bool is_ours(unsigned number)
 {
-    return number >= WSGI_META_MOD_WSGI_SCRIPT_NAME && number <= WSGI_META_MOD_WSGI_CONNECTION_ID;
+    return (number >= WSGI_META_MOD_WSGI_SCRIPT_NAME &&
+            number <= WSGI_META_MOD_WSGI_CONNECTION_ID) ||
+           number == WSGI_META_MOD_WSGI_MOUNT_POINT;
 }
 
 /* The template. */
@@ -113,7 +115,7 @@ static inline bool is_same(PyObject *memo_b, wsgi_bytes_t bytes)
 {
     return memo_b != NULL && bytes.data != NULL &&
            (size_t)PyUnicode_GET_LENGTH(memo_b) == bytes.len &&
-           memcmp(PyUnicode_DATA(memo_b), bytes.data, bytes.len) == 0;
+           wsgi_bytes_are_same(PyUnicode_DATA(memo_b), bytes.data, bytes.len);
 }
 
 /* Short ASCII only: there, characters are bytes, and all decodings agree. */

@@ -7,13 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NOTES_PER_AGE 512u
+#define TURN          16u /* requests: long enough for warm caches to pay */
+
 int wsgi_idle_init(wsgi_idle_t *idle, unsigned row_count)
 {
     *idle = (wsgi_idle_t){
         .row_count = row_count < WSGI_COUNTERS_ROWS_MAX ? row_count : WSGI_COUNTERS_ROWS_MAX,
     };
-    idle->in_use = calloc(idle->row_count + 1, sizeof(*idle->in_use));
-    return idle->in_use != NULL ? WSGI_OK : WSGI_E_NOMEM;
+    idle->uses = calloc(idle->row_count + 1, sizeof(*idle->uses));
+    return idle->uses != NULL ? WSGI_OK : WSGI_E_NOMEM;
 }
 
 void wsgi_idle_free(wsgi_idle_t *idle)
@@ -22,14 +25,48 @@ void wsgi_idle_free(wsgi_idle_t *idle)
         wsgi_fd_close(&idle->items[i].fd);
     }
     free(idle->items);
-    free(idle->in_use);
+    free(idle->uses);
     *idle = (wsgi_idle_t){0};
+}
+
+/* So that what was long ago, or another process in the same row, counts less and less. */
+static void age(wsgi_idle_t *idle)
+{
+    idle->note_count = 0;
+    for (unsigned i = 0; i < idle->row_count; i++) {
+        idle->uses[i].lately /= 2;
+    }
 }
 
 void wsgi_idle_note(wsgi_idle_t *idle, uint32_t worker_index, int more)
 {
+    if (worker_index >= idle->row_count) {
+        return;
+    }
+    idle->uses[worker_index].now += (uint32_t)more;
+    if (more > 0) {
+        idle->uses[worker_index].lately++;
+        if (++idle->note_count == NOTES_PER_AGE) {
+            age(idle);
+        }
+    }
+}
+
+bool wsgi_idle_is_turn_of(const wsgi_idle_t *idle, uint32_t other, uint32_t worker_index)
+{
+    return other < idle->row_count && worker_index < idle->row_count &&
+           idle->uses[other].lately + TURN < idle->uses[worker_index].lately;
+}
+
+bool wsgi_idle_is_time_for_turns(const wsgi_idle_t *idle)
+{
+    return idle->note_count % TURN == 0;
+}
+
+void wsgi_idle_pass_turn(wsgi_idle_t *idle, uint32_t worker_index)
+{
     if (worker_index < idle->row_count) {
-        idle->in_use[worker_index] += (uint32_t)more;
+        idle->uses[worker_index].lately += TURN;
     }
 }
 
@@ -41,7 +78,7 @@ static uint32_t load(const _Atomic uint32_t *hint)
 uint32_t wsgi_idle_busy(const wsgi_idle_t *idle, const wsgi_counters_t *counters,
                         uint32_t worker_index)
 {
-    const uint32_t known = worker_index < idle->row_count ? idle->in_use[worker_index] : 0;
+    const uint32_t known = worker_index < idle->row_count ? idle->uses[worker_index].now : 0;
     const uint32_t said = counters == NULL ? 0 : load(&counters->rows[worker_index].busy);
 
     return said > known ? said : known;
@@ -92,7 +129,9 @@ const wsgi_kept_t *wsgi_idle_best(const wsgi_idle_t *idle, const wsgi_counters_t
     for (unsigned i = idle->count; i-- > 0;) {
         const uint32_t busy = wsgi_idle_busy(idle, counters, idle->items[i].worker_index);
 
-        if (best == NULL || busy < least) {
+        if (best == NULL || busy < least ||
+            (busy == least &&
+             wsgi_idle_is_turn_of(idle, idle->items[i].worker_index, best->worker_index))) {
             best = &idle->items[i];
             least = busy;
         }

@@ -217,8 +217,41 @@ static bool has_room(const wsgi_link_t *link)
     return counters == NULL;
 }
 
-/* A worker that has fewer requests than the best of those we have a connection to. One caller at a
- * time goes and looks for it, or it would never get its share. */
+static bool has_connection_locked(wsgi_link_t *link, uint32_t worker_index)
+{
+    assert_locked(link);
+    for (unsigned i = 0; i < link->idle.count; i++) {
+        if (link->idle.items[i].worker_index == worker_index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Is this worker better than that of the best connection we have: with fewer requests, or with as
+ * many and its turn has come? */
+static bool is_better_locked(wsgi_link_t *link, uint32_t worker_index, uint32_t best,
+                             uint32_t least)
+{
+    const wsgi_counters_t *counters = link->settings.counters;
+    const uint32_t busy = wsgi_idle_busy(&link->idle, counters, worker_index);
+
+    assert_locked(link);
+    if (busy > least || !is_roomy(link, &counters->rows[worker_index])) {
+        return false;
+    }
+    if (busy < least) {
+        return true;
+    }
+    if (!wsgi_idle_is_turn_of(&link->idle, worker_index, best) ||
+        has_connection_locked(link, worker_index)) {
+        return false;
+    }
+    wsgi_idle_pass_turn(&link->idle, worker_index); /* whoever answers: not again at once */
+    return true;
+}
+
+/* One caller at a time goes and looks for a better worker, or it would never get its share. */
 static bool has_better_locked(wsgi_link_t *link, const wsgi_kept_t *best)
 {
     const wsgi_counters_t *counters = link->settings.counters;
@@ -228,9 +261,11 @@ static bool has_better_locked(wsgi_link_t *link, const wsgi_kept_t *best)
         return false;
     }
     const uint32_t least = wsgi_idle_busy(&link->idle, counters, best->worker_index);
-    for (unsigned i = 0; least > 0 && i < link->idle.row_count; i++) {
-        if (is_roomy(link, &counters->rows[i]) &&
-            wsgi_idle_busy(&link->idle, counters, i) < least) {
+    if (least == 0 && !wsgi_idle_is_time_for_turns(&link->idle)) {
+        return false;
+    }
+    for (unsigned i = 0; i < link->idle.row_count; i++) {
+        if (is_better_locked(link, i, best->worker_index, least)) {
             return true;
         }
     }

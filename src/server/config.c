@@ -54,6 +54,8 @@ void wsgi_dir_config_lay(wsgi_dir_config_t *merged, const wsgi_dir_config_t *out
     LAY(application_group, != NULL);
     LAY(callable_object, != NULL);
     LAY(restrict_process, != NULL);
+    LAY(trusted_headers, != NULL);
+    LAY(trusted_proxies, != NULL);
     LAY(script_reloading, != WSGI_FLAG_UNSET);
     LAY(pass_authorization, != WSGI_FLAG_UNSET);
     LAY(pass_apache_request, != WSGI_FLAG_UNSET);
@@ -86,6 +88,7 @@ void *wsgi_config_create_server(apr_pool_t *pool, server_rec *server)
     config->group_drafts = apr_array_make(pool, 4, sizeof(wsgi_group_draft_t *));
     config->group_refs = apr_array_make(pool, 4, sizeof(wsgi_group_ref_t *));
     config->imports = apr_array_make(pool, 2, sizeof(wsgi_import_t *));
+    config->trusts = apr_array_make(pool, 2, sizeof(wsgi_trust_t));
     config->python = wsgi_group_unset;
     return config;
 }

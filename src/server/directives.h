@@ -41,6 +41,10 @@ const char *wsgi_directive_add_alias_match(cmd_parms *cmd, void *dir, const char
 const char *wsgi_directive_add_handler_script(cmd_parms *cmd, void *dir, const char *args);
 const char *wsgi_directive_add_import_script(cmd_parms *cmd, void *dir, const char *args);
 
+/* trusted.c */
+const char *wsgi_directive_add_trusted_header(cmd_parms *cmd, void *dir, const char *word);
+const char *wsgi_directive_add_trusted_proxy(cmd_parms *cmd, void *dir, const char *word);
+
 /* global_directives.c: the whole server's; those for Python write into its group settings */
 const char *wsgi_directive_set_text(cmd_parms *cmd, void *dir, const char *word);
 const char *wsgi_directive_set_flag(cmd_parms *cmd, void *dir, const char *word);

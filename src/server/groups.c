@@ -230,6 +230,7 @@ static void start_again(record_t *record)
 {
     wsgi_result_t result = {0};
 
+    (void)wsgi_counters_restore(record->counters_fd, row_count(&record->group.settings));
     if (start_supervisor(record, &result) != WSGI_OK) {
         mark_failed(record);
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, record->group.server,

@@ -125,7 +125,8 @@ static int check_body(request_rec *r, int64_t *length)
     const char *text = apr_table_get(r->headers_in, "Content-Length");
     *length = 0;
     int status = text == NULL ? OK : check_length(r, text, length);
-    if (status == OK && *length > 0 && has_content_filter(r)) {
+    /* Who was here before an internal redirect may have read some of it, or all. */
+    if (status == OK && *length > 0 && (r->prev != NULL || has_content_filter(r))) {
         *length = WSGI_BODY_UNKNOWN;
     }
     return status;

@@ -10,6 +10,7 @@
 #include "http_ssl.h"
 #include "util_script.h"
 
+#include "trusted.h"
 #include "wsgi_field.h"
 
 typedef struct collector {
@@ -35,10 +36,19 @@ static bool has_prefix(const char *text, const char *prefix, size_t len)
     return strncmp(text, prefix, len) == 0;
 }
 
-/* HTTPS is for us, PATH is httpd's own; the rest are keys that only the gateway and we may make. */
+/* A page's mod_include gives those of its own request to what it includes, which has no body. */
+static bool tells_body(const char *key)
+{
+    return strcmp(key, "CONTENT_LENGTH") == 0 || strcmp(key, "CONTENT_TYPE") == 0;
+}
+
+/* HTTPS is for us, PATH is httpd's own, the body is told by fields alone; the rest are keys that
+ * only the gateway and we may make. */
 static bool is_withheld(collector_t *it, const char *key, const char *value)
 {
     switch (*key) {
+    case 'C':
+        return tells_body(key);
     case 'H':
         if (strcmp(key, "HTTPS") == 0) {
             it->is_https = strcasecmp(value, "on") == 0 || strcmp(value, "1") == 0;
@@ -395,7 +405,8 @@ void wsgi_metavars_collect(request_rec *r, const wsgi_route_t *route, wsgi_bytes
     const apr_array_header_t *environment = apr_table_elts(r->subprocess_env);
     const apr_array_header_t *fields = apr_table_elts(r->headers_in);
     size_t most = (size_t)environment->nelts + (size_t)fields->nelts +
-                  sizeof cgi_variables / sizeof *cgi_variables + REDIRECT_VARIABLES;
+                  sizeof cgi_variables / sizeof *cgi_variables + REDIRECT_VARIABLES +
+                  WSGI_TRUSTED_VARIABLES;
     wsgi_var_t *vars = apr_palloc(r->pool, most * sizeof *vars);
     collector_t it = {
         .r = r,
@@ -415,5 +426,8 @@ void wsgi_metavars_collect(request_rec *r, const wsgi_route_t *route, wsgi_bytes
     request->log_id = r->log_id == NULL ? WSGI_LITERAL("") : wsgi_text(r->log_id);
     if (it.is_https || ap_ssl_conn_is_ssl(r->connection)) {
         request->flags |= WSGI_REQUEST_HTTPS;
+    }
+    if (route->config.trusted_headers != NULL) {
+        wsgi_trusted_apply(r, &route->config, vars, request);
     }
 }

@@ -342,6 +342,29 @@ static void check_services(const resolver_t *it)
     }
 }
 
+/* ---- trusted proxies ---- */
+
+static bool has_proxies(const wsgi_dir_config_t *dir)
+{
+    return dir->trusted_proxies != NULL;
+}
+
+/* Sections are not walked: the proxies must stand beside the fields, or in the server itself. */
+static void check_trusts(const resolver_t *it, const server_rec *server,
+                         const wsgi_server_config_t *config)
+{
+    bool is_listed = has_proxies(ap_get_module_config(server->lookup_defaults, &wsgi_module));
+    for (int i = 0; !is_listed && i < config->trusts->nelts; i++) {
+        const wsgi_trust_t *trust = &APR_ARRAY_IDX(config->trusts, i, wsgi_trust_t);
+        if (!has_proxies(trust->dir)) {
+            complain(it, APLOG_WARNING, trust->place,
+                     WSGI_ID(1720) "WSGITrustedProxyHeaders without WSGITrustedProxies: whoever "
+                                   "connects can say by these fields who he is and whom he asks; "
+                                   "list the addresses of the proxies in the same place");
+        }
+    }
+}
+
 /* ---- homes of Python ---- */
 
 /* A warning, not a fault: the group's user may see what we do not, and other sites can be served. */
@@ -430,6 +453,7 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
         if (config != NULL) {
             resolve_server(&it, config);
             resolve_imports(&it, s, config);
+            check_trusts(&it, s, config);
         }
     }
     check_services(&it);

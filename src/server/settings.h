@@ -47,6 +47,8 @@ typedef struct wsgi_dir_config {
     const wsgi_name_t *callable_object;
     apr_hash_t *handler_scripts;                /* handler name → wsgi_handler_script_t */
     const apr_array_header_t *restrict_process; /* const char *: names that are allowed */
+    const apr_array_header_t *trusted_headers;  /* const struct wsgi_trusted_field * */
+    const apr_array_header_t *trusted_proxies;  /* apr_ipsubnet_t *; not set: all peers */
     int script_reloading, pass_authorization, pass_apache_request; /* enum wsgi_flag */
     int chunked_request, map_head_to_get, error_override, enable_sendfile, ignore_activity;
 } wsgi_dir_config_t;
@@ -77,6 +79,12 @@ typedef struct wsgi_import {
     const wsgi_name_t *application_group;
     wsgi_place_t place;
 } wsgi_import_t;
+
+/* A place that says WSGITrustedProxyHeaders. */
+typedef struct wsgi_trust {
+    const wsgi_dir_config_t *dir;
+    wsgi_place_t place;
+} wsgi_trust_t;
 
 /* A WSGIDaemonProcess as written; `group` is completed when the settings are resolved. */
 typedef struct wsgi_group_draft {
@@ -109,6 +117,7 @@ typedef struct wsgi_server_config {
     apr_array_header_t *group_drafts; /* wsgi_group_draft_t * */
     apr_array_header_t *group_refs;   /* wsgi_group_ref_t * */
     apr_array_header_t *imports;      /* wsgi_import_t * */
+    apr_array_header_t *trusts;       /* wsgi_trust_t */
     wsgi_group_settings_t python;     /* of httpd's children, and of groups that say nothing */
     int64_t restrict_embedded;
 

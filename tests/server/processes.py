@@ -118,6 +118,21 @@ def status_kib(pid, field):
     return int(re.search(rf"^{field}:\s+(\d+) kB", text, re.M).group(1))
 
 
+def pss_kib(pid, kind="Pss"):
+    """Its memory, what it shares with others divided by their number."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(rf"^{kind}:\s+(\d+) kB", text, re.M).group(1))
+
+
+def own_pss_kib(pid):
+    """As pss_kib() without files: what these cost depends on who else on the machine maps them."""
+    return pss_kib(pid, "Pss_Anon") + pss_kib(pid, "Pss_Shmem")
+
+
+def threads(pid):
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
 def uids(pid):
     """Real, effective, saved and file-system user id."""
     text = Path(f"/proc/{pid}/status").read_text()

@@ -155,11 +155,10 @@ def test_two_hundred_clients(launch_once):
     assert [numbered.executions(f"n{number}") for number in range(200)] == [1] * 200
 
 
-@pytest.mark.skipif(env.MPM == "prefork",
-                    reason="a child of one thread has one connection, and no choice")
 @pytest.mark.parametrize("clients", [4, 12])
 def test_workers_share_the_load(launch_once, clients):
-    server = launch_once("daemon", single_child=True, daemon="processes=4 threads=15")
+    server = launch_once("daemon", single_child=env.MPM != "prefork",
+                         daemon="processes=4 threads=15")
     url = server.script("spinning.py", SPINNING)
     wait_until(lambda: len(server.workers()) == 4, "four workers")
     parallel(lambda _: server.get(url), range(40), 4)  # they have started, and loaded it

@@ -32,6 +32,8 @@ BAD = {
     "WSGIErrorOverride": ON_OR_OFF,
     "WSGIEnableSendfile": ON_OR_OFF,
     "WSGIIgnoreActivity": ON_OR_OFF,
+    "WSGITrustedProxyHeaders": [""],
+    "WSGITrustedProxies": ["", "proxy.example", "10.0.0.1 10.0.0.0/33"],
     "WSGIDaemonProcess": ["", "%{GLOBAL}", "a=b"],
     "WSGISocketPrefix": ["", "a b"],
     "WSGISocketRotation": ON_OR_OFF,
@@ -65,6 +67,7 @@ GOOD = {
     "WSGIAcceptMutex": "Default", "WSGIPythonHome": "/usr", "WSGIPythonPath": "/x",
     "WSGIPythonEggs": "/x", "WSGIPythonOptimize": "-3", "WSGIPythonWarnings": "ignore",
     "WSGIPythonHashSeed": "4294967295", "WSGISwitchInterval": "0.01",
+    "WSGITrustedProxyHeaders": "X-Host", "WSGITrustedProxies": "::1 10.0.0.0/8",
     "WSGIChunkedRequest": "buffer", "WSGIMapHEADToGET": "AUTO",
 }
 

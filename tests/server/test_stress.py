@@ -6,7 +6,6 @@ import socket
 import struct
 import threading
 import time
-from pathlib import Path
 
 import env
 import processes
@@ -202,12 +201,6 @@ class Reloader:
         return int(self.server.get(f"{self.url}?modules").body)
 
 
-def private_kib(pid):
-    """Memory that the process has alone, and its share of the rest."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(re.search(r"^Pss:\s+(\d+) kB", text, re.M).group(1))
-
-
 GROWTH_KIB = 4096 * (4 if env.IS_SANITIZED else 1)
 
 
@@ -219,9 +212,9 @@ def test_a_thousand_reloads_in_place(launch_once):
     with Crew(8, reloader.ask) as crew:
         reloader.go_to(200)
         _, pid = reloader.ask()
-        before = private_kib(pid)
+        before = processes.pss_kib(pid)
         reloader.go_to(1000)
-        after = private_kib(pid)
+        after = processes.pss_kib(pid)
         assert crew.done > 500
     assert reloader.ask() == (1000, pid)
     assert reloader.live_modules() == 1
@@ -306,8 +299,7 @@ def go_away(server, url, number):
 
 def resources(server):
     """Descriptors and threads of each process of the family."""
-    return {pid: (sum(processes.descriptors(pid).values()), len(list(Path(f"/proc/{pid}/task")
-                                                                     .iterdir())))
+    return {pid: (sum(processes.descriptors(pid).values()), processes.threads(pid))
             for pid in server.family()}
 
 

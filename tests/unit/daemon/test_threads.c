@@ -848,6 +848,54 @@ static void test_a_fork_does_not_hold_idle_connections(void **state)
     assert_int_equal(waitpid(fork_pid, &status, 0), fork_pid);
 }
 
+static void test_a_busier_worker_gives_way(void **state)
+{
+    static wsgi_counters_t counters = {.row_count = 2};
+    static const struct {
+        uint32_t ours, state, theirs, leases;
+        bool is_busier;
+    } cases[] = {
+        {0, WSGI_WORKER_READY, 0, 0, false},    {1, WSGI_WORKER_READY, 0, 0, true},
+        {1, WSGI_WORKER_READY, 1, 1, false},    {3, WSGI_WORKER_READY, 2, 2, true},
+        {1, WSGI_WORKER_READY, 0, 3, false},    {1, WSGI_WORKER_STARTING, 0, 0, false},
+        {1, WSGI_WORKER_STOPPING, 0, 0, false},
+    };
+
+    (void)state;
+    t.settings.counters = &counters;
+    t.settings.max_threads = 3;
+    open_threads();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        t.row->busy = cases[i].ours;
+        counters.rows[1].state = cases[i].state;
+        counters.rows[1].busy = cases[i].theirs;
+        counters.rows[1].leases = cases[i].leases;
+        assert_int_equal(is_busier_than_another(t.threads), cases[i].is_busier);
+    }
+    counters.row_count = UINT32_MAX; /* overwritten by a fault of the application */
+    assert_false(is_busier_than_another(t.threads));
+    t.settings.counters = NULL;
+    assert_false(is_busier_than_another(t.threads));
+    t.row->busy = 0;
+}
+
+/* It takes the caller in the end: the other may be stopped. */
+static void test_who_gives_way_serves_who_is_left(void **state)
+{
+    static wsgi_counters_t counters = {.row_count = 2};
+
+    (void)state;
+    counters.rows[1].state = WSGI_WORKER_READY;
+    t.settings.counters = &counters;
+    open_threads();
+    t.application = answer;
+    t.row->busy = 1;
+    const int64_t start_us = wsgi_now_us();
+    expect_answer(call(), ANSWER);
+    assert_true(wsgi_now_us() - start_us >= COURTESY_US);
+    t.row->busy = 0;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 /* Told to stop by others than a request that was handed back. */
@@ -900,6 +948,8 @@ int main(void)
         TEST(test_a_request_that_runs_while_stopping_is_answered),
         TEST(test_a_changed_script_takes_idle_connections_back),
         TEST(test_a_fork_does_not_hold_idle_connections),
+        TEST(test_a_busier_worker_gives_way),
+        TEST(test_who_gives_way_serves_who_is_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

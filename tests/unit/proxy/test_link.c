@@ -352,6 +352,46 @@ static void test_a_better_worker_is_looked_for_by_one_at_a_time(void **state)
     wsgi_fd_close(&f->fd);
 }
 
+/* Where no worker is busier than another, none is left out for good; and the search, which may end
+ * at the same worker again, is not made each time. */
+static void test_a_worker_without_requests_gets_its_turn(void **state)
+{
+    fixture_t *f = *state;
+
+    open_link(f, 2, 5);
+    const int fd = keep_at(f, 0);
+    unsigned served = 0, searches = 0;
+
+    while (served < 60) {
+        if (enter(f, &f->places[1]) == WSGI_TURN_SCOUT) {
+            searches++;
+            leave(f, &f->places[1]);
+            continue;
+        }
+        assert_int_equal(f->fd, fd);
+        served++;
+        wsgi_link_keep(f->link, &f->places[1], fd, f->now_us);
+    }
+    assert_int_equal(searches, 2);
+}
+
+static void test_workers_that_are_equally_busy_take_turns(void **state)
+{
+    fixture_t *f = *state;
+    unsigned served[2] = {0};
+
+    open_link(f, 2, 5);
+    const int one = begin_at(f, &f->places[1], 1), zero = begin_at(f, &f->places[0], 0);
+    wsgi_link_keep(f->link, &f->places[1], one, f->now_us);
+    wsgi_link_keep(f->link, &f->places[0], zero, f->now_us);
+    for (unsigned i = 0; i < 5000; i++) {
+        assert_int_equal(enter(f, &f->places[2]), WSGI_TURN_KEPT);
+        served[f->fd == one]++;
+        wsgi_link_keep(f->link, &f->places[2], f->fd, f->now_us);
+    }
+    assert_in_range(served[0], 2000, 3000);
+}
+
 static void test_a_full_worker_is_not_looked_for(void **state)
 {
     fixture_t *f = *state;
@@ -809,6 +849,8 @@ int main(void)
         fixture_test(test_the_worker_with_the_fewest_busy_threads_comes_first),
         fixture_test(test_our_own_requests_count),
         fixture_test(test_a_better_worker_is_looked_for_by_one_at_a_time),
+        fixture_test(test_a_worker_without_requests_gets_its_turn),
+        fixture_test(test_workers_that_are_equally_busy_take_turns),
         fixture_test(test_a_full_worker_is_not_looked_for),
         fixture_test(test_leases_of_others_are_taken_where_they_are_not_used),
         fixture_test(test_connections_of_dead_workers_are_closed),
