@@ -10,6 +10,7 @@ import cherrypy
 from cherrypy.lib import auth_basic, sessions
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+SESSIONS = os.path.join(HERE, "sessions")
 
 
 class Item:
@@ -76,6 +77,7 @@ def not_found(status, message, traceback, version):
     return f"the site says: {message}"
 
 
+os.makedirs(SESSIONS, exist_ok=True)
 cherrypy.config.update({"environment": "embedded"})
 cherrypy.log.wsgi = True
 cherrypy.engine.listeners["log"].clear()  # it would tell each thread that it starts
@@ -84,7 +86,7 @@ cherrypy.tree.mount(Root(), "/cherrypy", {
     "/": {
         "tools.sessions.on": True,
         "tools.sessions.storage_class": sessions.FileSession,
-        "tools.sessions.storage_path": os.path.join(HERE, "sessions"),
+        "tools.sessions.storage_path": SESSIONS,
         "error_page.404": not_found,
     },
     "/item": {"request.dispatch": cherrypy.dispatch.MethodDispatcher()},
