@@ -16,6 +16,7 @@ static bool is_known(const char *text)
         "does not support loading in subinterpreters",             /* CPython, own GIL */
         "can only be loaded into one interpreter per process",     /* Cython */
         "PyO3 modules do not yet support subinterpreters",         /* Rust */
+        "PyO3 modules may only be initialized once per",           /* Rust, before PyO3 0.17 */
         "CPU dispatcher tracer already initlized",                 /* NumPy, so spelled */
         "cannot import name 'encodings' from 'psycopg2._psycopg'", /* CPython 3.13 and later */
         "cannot load module more than once per process",           /* NumPy 2 */

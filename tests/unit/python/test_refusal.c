@@ -39,6 +39,10 @@ static const char *const refusals[][2] = {
     {IN_MODULE("bcrypt", "raise ImportError('PyO3 modules do not yet support subinterpreters, see "
                          "https://github.com/PyO3/pyo3/issues/576')"),
      "WSGI1103: module 'bcrypt' " CURE},
+    {IN_MODULE("cryptography.hazmat.primitives.padding",
+               "raise ImportError('PyO3 modules may only be initialized once per interpreter "
+               "process')"),
+     "WSGI1103: module 'cryptography.hazmat.primitives.padding' " CURE},
     {IN_MODULE("numpy.core.overrides",
                "raise RuntimeError('CPU dispatcher tracer already initlized')"),
      "WSGI1103: module 'numpy.core.overrides' " CURE},
