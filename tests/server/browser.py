@@ -15,14 +15,16 @@ class Browser:
         self.server, self.cookies = server, SimpleCookie()
 
     def request(self, method, path, body=None, headers=()):
-        headers = dict(headers)
-        if self.cookies:
-            headers["Cookie"] = "; ".join(f"{key}={morsel.coded_value}"
-                                          for key, morsel in self.cookies.items())
-        reply = self.server.request(method, path, body, headers, timeout=60 * env.PATIENCE)
+        reply = self.server.request(method, path, body, {**self.cookie(), **dict(headers)},
+                                    timeout=60 * env.PATIENCE)
         for line in reply.header_all("Set-Cookie"):
             self.cookies.load(line)
         return reply
+
+    def cookie(self):
+        """The header field."""
+        value = "; ".join(f"{key}={morsel.coded_value}" for key, morsel in self.cookies.items())
+        return {"Cookie": value} if value else {}
 
     def get(self, path, headers=()):
         return self.request("GET", path, headers=headers)

@@ -139,15 +139,13 @@ def test_django_stream_and_file(server, browser):
     ("django", [b"first\n", b"second\n"]), ("flask", [b"first of 1\n", b"second of 1\n"])])
 def test_lines_come_as_they_are_made(server, browser, site, lines):
     browser.get(f"/{site}/counter")
-    cookies = "; ".join(f"{key}={cookie.coded_value}" for key, cookie in browser.cookies.items())
     note = server.note(f"{site}-has-read")
-    note.unlink(missing_ok=True)
-    with server.raw() as raw:
-        raw.request(f"GET /{site}/live?wait={note}", f"Cookie: {cookies}")
-        assert raw.read_head()[0] == 200
-        assert raw.read_chunk() == lines[0]
+    with server.keep_alive() as session:
+        session.connection.request("GET", f"/{site}/live?wait={note}", headers=browser.cookie())
+        response = session.connection.getresponse()
+        assert response.readline() == lines[0]
         note.touch()
-        assert [raw.read_chunk(), raw.read_chunk()] == [lines[1], b""]
+        assert response.read() == lines[1]
 
 
 def test_django_answers_its_own_404_and_redirects(browser):
