@@ -37,6 +37,17 @@ def ask(server, place, name):
         assert server.get(f"{place}/falcon/items/7").json()["number"] == 7
 
 
+def is_refused(server, name, path, interpreter):
+    """By an interpreter that is late; the log has one line with the cure."""
+    server.check()
+    server.expect("WSGI0174")
+    server.expect("WSGI1103", f"module '{REFUSED[name]}' cannot be used in {interpreter}; let the main "
+                  "interpreter serve each application that imports it: "
+                  "WSGIApplicationGroup %{GLOBAL}$")
+    server.expect_output("ImportError: ")
+    return server.get(path).status == 500
+
+
 @pytest.fixture(scope="module")
 def default(launch, mode):
     """Two mount points of each, in the default application groups: each a sub-interpreter. In daemon
@@ -51,18 +62,31 @@ def default(launch, mode):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_default_application_group(default, name):
-    """The first interpreter to import the extension has it, the next is refused and told the cure."""
+    """The first interpreter to import the extension has it; to another one it is refused."""
     if name == "numpy":
         default.expect_output("NumPy was imported from a Python sub-interpreter")
     ask(default, "/first", name)
-    default.check()
-    default.expect("WSGI0174")
-    default.expect("WSGI1103", f"module '{REFUSED[name]}' cannot be used in sub-interpreter "
-                   f'"localhost:{default.port}./second/{name}"; let the main interpreter serve the '
-                   "application: WSGIApplicationGroup %{GLOBAL}$")
-    default.expect_output("ImportError: ")
-    assert default.get(f"/second/{name}").status == 500
+    assert is_refused(default, name, f"/second/{name}",
+                      f'sub-interpreter "localhost:{default.port}./second/{name}"')
     ask(default, "/first", name)
+
+
+@pytest.fixture(scope="module")
+def late(launch):
+    """The main interpreter serves one mount point of each, but another has the extension first."""
+    return start(launch, "embedded", "".join(
+        alias(f"/first/{name}", name) + alias(f"/main/{name}", name, " application-group=%{GLOBAL}")
+        for name in SCRIPTS), single_child=True)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_main_interpreter_is_late(late, name):
+    if name == "numpy":
+        late.expect_output("NumPy was imported from a Python sub-interpreter")
+    ask(late, "/first", name)
+    assert is_refused(late, name, f"/main/{name}",
+                      "the main interpreter, as another one of this process has it")
+    ask(late, "/first", name)
 
 
 @pytest.fixture(scope="module")
