@@ -5,7 +5,7 @@
 #include "process.h"
 
 #define CURE                                                                                       \
-    "cannot be used in sub-interpreter \"sub\"; let the main interpreter serve each application "   \
+    "cannot be used in sub-interpreter \"sub\"; let the main interpreter serve each application "  \
     "that imports it: WSGIApplicationGroup %{GLOBAL}\n"
 
 static const char *the_source, *the_interpreter;
@@ -84,10 +84,11 @@ static void test_main_interpreter_beside_others(void **state)
 {
     (void)state;
     the_source = refusals[1][0];
-    assert_has(output_of(run_source_after_a_sub, 0),
-               "WSGI1103: module 'lxml.html' cannot be used in the main interpreter, as another one "
-               "of this process has it; let the main interpreter serve each application that "
-               "imports it: WSGIApplicationGroup %{GLOBAL}\n");
+    assert_has(
+        output_of(run_source_after_a_sub, 0),
+        "WSGI1103: module 'lxml.html' cannot be used in the main interpreter, as another one "
+        "of this process has it; let the main interpreter serve each application that "
+        "imports it: WSGIApplicationGroup %{GLOBAL}\n");
 }
 
 static void test_none_in_the_main_interpreter_alone(void **state)
