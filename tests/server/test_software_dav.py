@@ -1,5 +1,5 @@
-"""Two DAV servers of Debian's, Xandikos and PyWebDAV, asked by litmus: each of its tests must end here as
-it does where Cheroot serves the same applications."""
+"""Two DAV servers of Debian's, Xandikos and PyWebDAV, asked by litmus: each of its tests must end
+here as it does where Cheroot serves the same applications."""
 
 import re
 import shutil

@@ -1,5 +1,5 @@
-"""NumPy, cryptography and Falcon (which is compiled), whose extensions are made for one interpreter of a
-process: what happens by default, and that the main interpreter is the cure."""
+"""NumPy, cryptography and Falcon (which is compiled), whose extensions are made for one interpreter
+of a process: what happens by default, and that the main interpreter is the cure."""
 
 import struct
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ def alias(path, name, options=""):
 
 
 def ask(server, place, name):
-    """The answer's body where it is right."""
+    """It answers, and rightly."""
     if name == "numpy":
         found = server.request("POST", f"{place}/numpy?80", struct.pack("<80d", *range(80))).json()
         assert found["sum"] == 3160 and found["error"] < 1e-9
@@ -41,8 +41,8 @@ def is_refused(server, name, path, interpreter):
     """By an interpreter that is late; the log has one line with the cure."""
     server.check()
     server.expect("WSGI0174")
-    server.expect("WSGI1103", f"module '{REFUSED[name]}' cannot be used in {interpreter}; let the main "
-                  "interpreter serve each application that imports it: "
+    server.expect("WSGI1103", f"module '{REFUSED[name]}' cannot be used in {interpreter}; let the "
+                  "main interpreter serve each application that imports it: "
                   "WSGIApplicationGroup %{GLOBAL}$")
     server.expect_output("ImportError: ")
     return server.get(path).status == 500
@@ -50,8 +50,8 @@ def is_refused(server, name, path, interpreter):
 
 @pytest.fixture(scope="module")
 def default(launch, mode):
-    """Two mount points of each, in the default application groups: each a sub-interpreter. In daemon
-    mode each extension has its process, as one that could not load a script is replaced."""
+    """Two mount points of each, in the default application groups: each a sub-interpreter. In
+    daemon mode each extension has its process, as one that could not load a script is replaced."""
     config = ""
     for name in SCRIPTS:
         config += f"WSGIDaemonProcess {name}\n" if mode == "daemon" else ""

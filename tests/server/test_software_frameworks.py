@@ -1,10 +1,11 @@
-"""Pyramid, Bottle, Falcon and CherryPy as Debian has them, each through features of its own: four sites
-in one httpd, each in its own application group."""
+"""Pyramid, Bottle, Falcon and CherryPy as Debian has them, each through features of its own: four
+sites in one httpd, each in its own application group."""
 
 import base64
 import gzip
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from browser import Browser
@@ -29,6 +30,11 @@ def browser(server):
     return Browser(server)
 
 
+def count(browser, site):
+    found = browser.get(f"/{site}/counter").json()
+    return found["count"] if isinstance(found, dict) else found
+
+
 def basic(user, password):
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     return {"Authorization": f"Basic {token}"}
@@ -38,9 +44,7 @@ def basic(user, password):
 
 @pytest.mark.parametrize("site", SITES)
 def test_cookies_or_session_count(browser, site):
-    bodies = [browser.get(f"/{site}/counter").body for _ in range(3)]
-    counts = [json.loads(body) for body in bodies]
-    assert [count["count"] if isinstance(count, dict) else count for count in counts] == [1, 2, 3]
+    assert [count(browser, site) for _ in range(3)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("site", SITES)
@@ -98,7 +102,7 @@ def test_error_is_500_and_in_the_log(server, browser, site):
     assert browser.get(f"/{site}/stream").status == 200
 
 
-@pytest.mark.parametrize("site", ["pyramid", "bottle", "falcon", "cherrypy"])
+@pytest.mark.parametrize("site", SITES)
 def test_unknown_path_is_404(browser, site):
     assert browser.get(f"/{site}/no/such/thing").status == 404
 
@@ -257,6 +261,18 @@ def test_basic_authentication_by_the_application(browser, site, user):
     assert browser.get(url, basic(user, "wrong")).status == 401
     reply = browser.get(url, basic(user, "secret"))
     assert (reply.status, reply.body.decode()) == (200, f"only for {user}")
+
+
+# ---- all at once
+
+def test_all_at_once(server):
+    """Two clients per site, each with its own session."""
+    def visit(site):
+        browser = Browser(server)
+        return [count(browser, site) for _ in range(10)]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(visit, SITES * 2)) == [list(range(1, 11))] * 8
 
 
 # ---- a chunked body: Bottle would read the chunks itself, and Falcon nothing without a length

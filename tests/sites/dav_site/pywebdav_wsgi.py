@@ -1,6 +1,6 @@
-"""PyWebDAV, which has COPY and MOVE: a handler of http.server, to which this WSGI application gives each
-request as the bytes that it would have read from a socket. (Debian 12's has no PROPPATCH, and its LOCK
-fails with Python 3.)"""
+"""PyWebDAV, which has COPY and MOVE: a handler of http.server, to which this WSGI application gives
+each request as the bytes that it would have read from a socket. (Debian 12's has no PROPPATCH, and
+its LOCK fails with Python 3.)"""
 
 import io
 import os

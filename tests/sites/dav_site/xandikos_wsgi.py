@@ -1,5 +1,5 @@
-"""Xandikos, a WSGI application for calendars and address books. It is mounted at /user, and its only
-user is of that name: its paths are those of the server."""
+"""Xandikos, a WSGI application for calendars and address books. It is mounted at /user, and its
+only user is of that name: its paths are those of the server."""
 
 import os
 

@@ -1,4 +1,5 @@
-"""A small site with what sites have: admin, sessions, CSRF protection, uploads, languages, SQLite."""
+"""A small site with what sites have: admin, sessions, CSRF protection, uploads, languages, a
+database."""
 
 from pathlib import Path
 

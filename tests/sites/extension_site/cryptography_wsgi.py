@@ -1,4 +1,5 @@
-"""cryptography: what is sent is encrypted and decrypted, signed and verified, and named in a certificate."""
+"""cryptography: what is sent is encrypted and decrypted, signed and verified; and it makes a
+certificate."""
 
 import datetime
 import json
