@@ -26,7 +26,7 @@ FEW = 20
 
 
 def ask(client, server, requests, pause=PAUSE_S):
-    return load.check(client.run(server.port, requests=requests, pause=pause))
+    return load.check(client.run(server.port, count=requests, pause=pause))
 
 
 # ---- instructions -------------------------------------------------------------------------------

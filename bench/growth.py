@@ -67,14 +67,14 @@ def groups(size, is_daemon):
     if is_daemon:
         return hello_at(lines(f'WSGIScriptAlias /group-# "@root@/hello.py" process-group=g# {GLOBAL}',
                               size),
-                        wsgi_config=lines("WSGIDaemonProcess g# threads=1 display-name=%{GROUP}",
-                                          size))
+                        wsgi_config=lines('WSGIDaemonProcess g# threads=1 '
+                                          'display-name=%{GROUP} home="@root@"', size))
     return hello_at(lines('WSGIScriptAlias /group-# "@root@/hello.py" application-group=g#', size))
 
 
 def virtual_hosts(size, is_daemon):
     """Of one address, so that httpd itself looks for the name."""
-    return hello_at('WSGIApplicationGroup %{{GLOBAL}}\n' + lines(
+    return hello_at('WSGIApplicationGroup %{GLOBAL}\n' + lines(
         '<VirtualHost 127.0.0.1:@port@>\nServerName h#.test\n'
         'WSGIScriptAlias /hello "@root@/hello.py"\n</VirtualHost>', size))
 
@@ -152,13 +152,12 @@ def timed(directory, setup, row, size, client, share):
         clients = row.clients(size)
         distinct = max(1, len(row.requests(size)))
         load.check(client.run(server.port, connections=clients,
-                              requests=1 if row.body else max(2 * distinct, 2 * clients)))
-        # Where all is done at once, a fifth of a second is too short for a clock of 10 ms.
+                              count=1 if row.body else max(2 * distinct, 2 * clients)))
         count = max(2, int(row.count * share))
         pids = server.pids()
         before = counters.cpu_s(pids)
         with Peak(server) as peak:
-            result = load.check(client.run(server.port, connections=clients, requests=count))
+            result = load.check(client.run(server.port, connections=clients, count=count))
             time.sleep(0.11)
         cpu_us = (counters.cpu_s(pids) - before) / count * 1e6
         memory = max(peak.kib, counters.memory_kib(server.pids()))

@@ -105,6 +105,9 @@ class Application:
     proxied: tuple = ()     # URLs that are passed on; none: mount
     files: dict = dataclasses.field(default_factory=dict)
 
+    def aliases(self):
+        return self.alias.replace("{mount}", self.mount).replace("{script}", self.script)
+
     def all_files(self, configuration=None):
         files = {self.mount.strip("/"): 0, self.script: (HERE / "apps" / self.script).read_text(),
                  **self.files}
@@ -202,7 +205,7 @@ class Kinds:
         if is_daemon:
             config += shape.group()
         config += application.config + application.wsgi_config
-        config += application.alias.format(mount=application.mount, script=application.script)
+        config += application.aliases()
         return self._httpd(application, shape.httpd(config))
 
     def _gunicorn(self, application, shape):
@@ -230,6 +233,6 @@ class Kinds:
 
     def _behind(self, application, shape, module, scheme, command):
         config = application.config + "".join(
-            f'ProxyPass "{mount}" "unix:@root@/app.sock|{scheme}://bench{mount}"\n'
+            f'ProxyPass "{mount}" "unix:@root@/app.sock|{scheme}://bench{mount}" retry=0\n'
             for mount in application.proxied or [application.mount])
         return self._httpd(application, shape.httpd(config, ("proxy", module)), command)

@@ -64,7 +64,7 @@ MEMORY_COLUMNS = [("server", ""), ("idle MB", ".1f"), ("ratio", ".2f"), ("loaded
 
 def memory_of(server, client, seconds):
     """Once all processes have had a request: before and after much load, in MiB."""
-    client.run(server.port, connections=4, requests=200)
+    client.run(server.port, connections=4, count=200)
     time.sleep(0.2)
     pids = server.pids()
     idle = counters.memory_kib(pids) / 1024

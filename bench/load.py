@@ -49,11 +49,11 @@ class Client:
         path = pathlib.Path(directory, f"{name}{'' if keep_alive else '-closing'}.requests")
         return cls(build(), write_requests(path, requests))
 
-    def start(self, port, connections=1, seconds=None, requests=None, warmup=0, pause=0,
+    def start(self, port, connections=1, seconds=None, count=None, warmup=0, pause=0,
               timeout=120, keep_alive=True):
         command = [self.program, "--port", port, "--file", self.path, "--connections", connections,
                    "--warmup", warmup, "--pause", pause, "--timeout", timeout]
-        command += ["--requests", requests] if requests else ["--seconds", seconds]
+        command += ["--requests", count] if count else ["--seconds", seconds]
         if not keep_alive:
             command.append("--no-keep-alive")
         return subprocess.Popen(list(map(str, command)), text=True, stdout=subprocess.PIPE,
@@ -78,9 +78,8 @@ def check(result, body=None):
         raise NotMeasured(f"{sum(bad) + redirects} answers of {result['answers']} are no success, "
                           f"{result['failed']} broke off")
     if body is not None:
-        # Of answers that the end of the run or of the warm-up cuts, a part is counted.
-        missing = body * good - result["body_bytes"]
-        if abs(missing) > body * 256:
+        # Of answers that are under way at the end of the time, a part is counted.
+        if abs(body * good - result["body_bytes"]) > body * result["connections"]:
             raise NotMeasured(f"answers have {result['body_bytes'] / good:.1f} bytes "
                               f"and not {body}")
     return result

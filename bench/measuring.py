@@ -41,7 +41,11 @@ def running(directory, table, names, application, shape):
                 servers[name] = stack.enter_context(Server(directory, setup)).wait()
             except (NotMeasured, OSError) as error:
                 missing.append(f"{name}: {error}")
-        yield servers, missing
+        try:
+            yield servers, missing
+        finally:
+            for server in servers.values():
+                server.terminate()
 
 
 def wanted(names, application):

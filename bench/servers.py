@@ -90,8 +90,10 @@ class Server:
         self.output = open(self.root / "output", "wb")
         self.started = time.monotonic()
         self.processes = []
-        for command in setup.commands:
+        for command in setup.commands[:-1]:
             self.processes.append(self._popen(command))
+            self._await_socket()
+        self.processes.append(self._popen(setup.commands[-1]))
 
     def _write(self, setup):
         for path, content in setup.files.items():
@@ -114,14 +116,19 @@ class Server:
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, cwd="/",
             env=ENVIRONMENT, start_new_session=True, **IDENTITY)
 
+    def _await_socket(self):
+        """httpd asks what is behind it only once that listens: else it leaves it alone for long."""
+        path = self.root / "app.sock"
+        wait_until(lambda: path.exists() or self.processes[-1].poll() is not None,
+                   "what is behind httpd has started", 120)
+
     def __enter__(self):
         return self
 
     def __exit__(self, *exc_info):
         pids = self.pids()
+        self.terminate()
         for process in reversed(self.processes):
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
             try:
                 process.wait(60)
             except subprocess.TimeoutExpired:
@@ -131,6 +138,11 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.output.close()
+
+    def terminate(self):
+        """Tells it to end, without waiting for that."""
+        for process in self.processes:
+            process.terminate()
 
     def pids(self):
         """All processes, those of httpd first."""

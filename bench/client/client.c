@@ -542,11 +542,13 @@ static void print_counts(void)
     int64_t gap = last_gap > counts.longest_gap ? last_gap : counts.longest_gap;
 
     getrusage(RUSAGE_SELF, &usage);
-    printf("{\"seconds\": %.6f, \"answers\": %" PRIu64 ", \"body_bytes\": %" PRIu64
-           ", \"connects\": %" PRIu64 ", \"refused\": %" PRIu64 ", \"dropped\": %" PRIu64
-           ", \"failed\": %" PRIu64 ", \"longest_gap_ms\": %.3f, \"status\": [",
-           (double)(now - counts.begun) / SECOND_NS, counts.answers, counts.body_bytes,
-           counts.connects, counts.refused, counts.dropped, counts.failed, (double)gap / 1e6);
+    printf("{\"connections\": %d, \"seconds\": %.6f, \"answers\": %" PRIu64
+           ", \"body_bytes\": %" PRIu64 ", \"connects\": %" PRIu64 ", \"refused\": %" PRIu64
+           ", \"dropped\": %" PRIu64 ", \"failed\": %" PRIu64
+           ", \"longest_gap_ms\": %.3f, \"status\": [",
+           options.connections, (double)(now - counts.begun) / SECOND_NS, counts.answers,
+           counts.body_bytes, counts.connects, counts.refused, counts.dropped, counts.failed,
+           (double)gap / 1e6);
     for (int i = 0; i < 6; i++) {
         printf("%s%" PRIu64, i > 0 ? ", " : "", counts.status[i]);
     }
