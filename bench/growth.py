@@ -39,7 +39,7 @@ class Row:
     application: object
     requests: object
     shape: object = lambda size: Shape()
-    count: int = 2000         # requests that are timed
+    count: int = 10000        # requests that are timed
     counted: int = 100        # and whose instructions are counted; 0: too much for valgrind
     is_concurrent: bool = False  # as many clients as the size, of 128 at most
     body: int = 0             # bytes of a request's body for each unit of the size
@@ -97,20 +97,20 @@ ROWS = {row.name: row for row in (
         lambda size, is_daemon: Application(config="LimitRequestFields 500\n"),
         lambda size: [hello("/hello", *fields(size))]),
     Row("answer-fields", "header fields of the answer", 1000, plain("fields.py", "/fields"),
-        lambda size: [hello(f"/fields?{size}")], count=1000, counted=50),
+        lambda size: [hello(f"/fields?{size}")], count=5000, counted=50),
     Row("pieces", "pieces of 10 bytes, each yielded", 10000, plain("stream.py", "/stream"),
-        lambda size: [hello(f"/stream?{size}")], count=50, counted=5),
+        lambda size: [hello(f"/stream?{size}")], count=200, counted=5),
     Row("answer-body", "MiB of answer", 1024, plain("large.py", "/large"),
         lambda size: [hello(f"/large?{size << 20}")], count=2, counted=0),
     Row("request-body", "MiB of request body", 1024, plain("post.py", "/post"),
         lambda size: [], count=2, counted=0, body=1 << 20),
     Row("threads", "threads of one worker (embedded: of httpd's child), as many clients", 128,
         lambda size, is_daemon: Application(), lambda size: [hello()],
-        shape=lambda size: Shape(threads=max(size, 8) + 4, worker_threads=size), count=10000,
+        shape=lambda size: Shape(threads=max(size, 8) + 4, worker_threads=size),
         counted=0, is_concurrent=True),
     Row("workers", "workers of one thread (embedded: httpd's children of 4), as many clients", 20,
         lambda size, is_daemon: Application(), lambda size: [hello()],
-        shape=lambda size: Shape(children=size, workers=size, worker_threads=1), count=10000,
+        shape=lambda size: Shape(children=size, workers=size, worker_threads=1),
         counted=0, is_concurrent=True),
 )}
 

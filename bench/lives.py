@@ -115,7 +115,8 @@ def graceful(server):
 def silent_row(server, client, name, what, act, seconds):
     """16 kept connections ask all the time; in the midst of it the server is told to change. What
     the longest wait is without a change stands beside."""
-    rest = client.run(server.port, connections=16, seconds=min(seconds, 2), warmup=0.5)
+    rest = client.run(server.port, connections=16, seconds=min(seconds / 2, 2),
+                      warmup=0.2)
     process = client.start(server.port, connections=16, seconds=seconds, timeout=60)
     time.sleep(seconds / 4)
     act(server)
@@ -130,7 +131,7 @@ def silence(directory, table, report, names, seconds):
     source = HELLO.all_files()[HELLO.script]
     slow = dataclasses.replace(HELLO, files={HELLO.script: SLOW_HELLO + source})
     remarks, rows = [], []
-    names = [name for name in names if name != kinds.FLOOR and "alone" not in name]
+    names = [name for name in names if "alone" not in name]
     client = load.Client.of(directory, "silence", HELLO_CLASSES)
 
     def measure(name):
@@ -143,8 +144,8 @@ def silence(directory, table, report, names, seconds):
                 server.wait()
                 seconds_to_answer(server.port)
                 # All workers, that of the restart is not mixed up with those of the start.
-                client.run(server.port, connections=64, seconds=2 * SLOW_IMPORT_S
-                           if act is touch else 0.3)
+                client.run(server.port, connections=64,
+                           seconds=1.5 * SLOW_IMPORT_S if act is touch else 0.3)
                 found.append(silent_row(server, client, name, what, act, seconds))
         return found
 

@@ -68,6 +68,12 @@ def load_once(server, client, clients, plan):
     return result
 
 
+def warm_up(server, client, keep_alive, seconds):
+    """First all processes load the application, however long that takes."""
+    client.run(server.port, connections=32, count=64, keep_alive=keep_alive)
+    client.run(server.port, connections=4, seconds=seconds, keep_alive=keep_alive)
+
+
 def load_rounds(report, scenario, servers, requests_of, clients, plan, remarks):
     """name → results of all rounds, A B A B …; a server that fails is left out from there on."""
     results = {name: [] for name in servers}
@@ -78,8 +84,7 @@ def load_rounds(report, scenario, servers, requests_of, clients, plan, remarks):
             try:
                 client = requests_of(clients != CLOSING)
                 if turn == 0:
-                    client.run(server.port, connections=4, seconds=plan.warmup,
-                               keep_alive=clients != CLOSING)
+                    warm_up(server, client, clients != CLOSING, plan.warmup)
                 result = load_once(server, client, clients, plan)
                 load.check(result, scenario.body)
             except (NotMeasured, subprocess.SubprocessError) as error:

@@ -60,6 +60,12 @@ def family(pid):
     return found
 
 
+def kill(pids):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 @contextlib.contextmanager
 def workshop():
     """A directory that the servers' user can enter, whatever the mode of the checkout."""
@@ -130,13 +136,16 @@ class Server:
         self.terminate()
         for process in reversed(self.processes):
             try:
+                process.wait(1)
+            except subprocess.TimeoutExpired:
+                # Children that do not end by themselves, as some of the peer's, cost 10 s.
+                kill(family(process.pid)[1:])
+            try:
                 process.wait(60)
             except subprocess.TimeoutExpired:
-                process.kill()
+                kill([process.pid])
                 process.wait()
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill(pids)
         self.output.close()
 
     def terminate(self):

@@ -1,4 +1,4 @@
-"""The application that bench/count asks for: 12 bytes."""
+"""Hello: 12 bytes."""
 
 
 def application(environ, start_response):
