@@ -65,8 +65,8 @@ def spread(size, text):
 def groups(size, is_daemon):
     """One process per group in daemon mode, else one sub-interpreter per group."""
     if is_daemon:
-        return hello_at(lines(f'WSGIScriptAlias /group-# "@root@/hello.py" process-group=g# {GLOBAL}',
-                              size),
+        return hello_at(lines('WSGIScriptAlias /group-# "@root@/hello.py" process-group=g# '
+                              f"{GLOBAL}", size),
                         wsgi_config=lines('WSGIDaemonProcess g# threads=1 '
                                           'display-name=%{GROUP} home="@root@"', size))
     return hello_at(lines('WSGIScriptAlias /group-# "@root@/hello.py" application-group=g#', size))

@@ -118,7 +118,7 @@ def silent_row(server, client, name, what, act, seconds):
     rest = client.run(server.port, connections=16, seconds=min(seconds / 2, 2),
                       warmup=0.2)
     process = client.start(server.port, connections=16, seconds=seconds, timeout=60)
-    time.sleep(seconds / 4)
+    time.sleep(0.5)
     act(server)
     result = client.finish(process)
     bad = result["failed"] + result["answers"] - result["status"][2]
@@ -152,8 +152,8 @@ def silence(directory, table, report, names, seconds):
     rows = guarded(names, measure, remarks)
     for row in rows:
         report.note(kind="silence", row=row)
-    report.add(Table("silence", f"Longest time without any answer to 16 clients, over {seconds:g} s",
-                     SILENCE_COLUMNS, rows, remarks))
+    report.add(Table("silence", "Longest time without any answer to 16 clients, of "
+                     f"{seconds:g} s", SILENCE_COLUMNS, rows, remarks))
 
 
 # ---- starts -------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ SCENARIOS = {scenario.name: scenario for scenario in (
     Scenario("hello20", "12 bytes, 20 more request headers",
              [request("/hello?a=1", *HELLO_FIELDS, *fields(20))], HELLO),
     Scenario("second", "12 bytes, other path, header names and count in each request",
-             second_hello(), SECOND_HELLO, is_quick=True),
+             second_hello(), SECOND_HELLO),
     Scenario("stream", "100 × 1 KB, each yielded", [request("/stream", *HELLO_FIELDS)],
              of("stream.py", "/stream"), body=102400, counted=100, is_quick=True),
     Scenario("large", "1 MiB of bytes in one piece", [request("/large", *HELLO_FIELDS)],
