@@ -99,7 +99,7 @@ ROWS = {row.name: row for row in (
     Row("answer-fields", "header fields of the answer", 1000, plain("fields.py", "/fields"),
         lambda size: [hello(f"/fields?{size}")], count=5000, counted=50),
     Row("pieces", "pieces of 10 bytes, each yielded", 10000, plain("stream.py", "/stream"),
-        lambda size: [hello(f"/stream?{size}")], count=200, counted=5),
+        lambda size: [hello(f"/stream?{size}")], count=60, counted=3),
     Row("answer-body", "MiB of answer", 1024, plain("large.py", "/large"),
         lambda size: [hello(f"/large?{size << 20}")], count=2, counted=0),
     Row("request-body", "MiB of request body", 1024, plain("post.py", "/post"),
