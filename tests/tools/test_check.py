@@ -36,6 +36,7 @@ def check(tree, result, status, gate_status, contract_status=0, options=(), root
     if options:
         tree.write("tests/server/test_big.py",
                    "import pytest\n\n\n@pytest.mark.big\ndef test_big():\n    pass\n")
+        tree.write("tests/server/test_references.py", "def test_debug_build():\n    pass\n")
     tree.write("pytest.ini", "[pytest]\nmarkers =\n    big: large\n")
     done = subprocess.run([tree.root / "tools" / "check", *options], capture_output=True, text=True,
                           env={**os.environ, "PATH": f"{tree.root}/bin:{os.environ['PATH']}"})
