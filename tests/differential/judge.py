@@ -1,0 +1,101 @@
+"""Differences, and the table that explains them.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import re
+from dataclasses import dataclass, field
+
+ABSENT = "-"
+COLUMNS = 7
+
+
+@dataclass(frozen=True)
+class Difference:
+    case: str
+    mode: str
+    item: str
+    ours: str
+    reference: str
+
+    def __str__(self):
+        return (f"{self.case}, {self.mode}: {self.item}\n    ours       {self.ours}\n"
+                f"    reference  {self.reference}")
+
+
+def compare(case, mode, ours, reference):
+    """Two dictionaries of items."""
+    return [Difference(case, mode, item, ours.get(item, ABSENT), reference.get(item, ABSENT))
+            for item in sorted(ours.keys() | reference.keys())
+            if ours.get(item, ABSENT) != reference.get(item, ABSENT)]
+
+
+def matches(pattern, text):
+    """* is any text; all other characters stand for themselves."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
+
+
+@dataclass
+class Explanation:
+    """One line of explained.txt."""
+
+    line: int
+    cases: list
+    modes: list
+    item: str
+    ours: str
+    reference: str
+    row: str
+    reason: str
+    seen: set = field(default_factory=set)
+
+    def explains(self, difference):
+        cases = [each for each in self.cases if matches(each, difference.case)]
+        if not cases or difference.mode not in self.modes or not all((
+                matches(self.item, difference.item), self.fits(self.ours, difference.ours),
+                self.fits(self.reference, difference.reference))):
+            return False
+        self.seen.update((each, difference.mode) for each in cases)
+        return True
+
+    @staticmethod
+    def fits(pattern, text):
+        """A * is not for what is absent."""
+        return pattern == text if text == ABSENT else matches(pattern, text)
+
+    def unseen(self, modes):
+        """(cases, mode) that should have differed and did not."""
+        return [(each, mode) for each in self.cases for mode in self.modes
+                if mode in modes and (each, mode) not in self.seen]
+
+
+class BadTable(Exception):
+    pass
+
+
+def read_explained(path, rows):
+    """The lines of the table; `rows` are the ids of docs/compatibility.md."""
+    found = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        cells = [cell.strip() for cell in re.split(r"\s\|\s", line)]
+        if len(cells) != COLUMNS:
+            raise BadTable(f"{path}:{number}: {len(cells)} columns instead of {COLUMNS}")
+        cases, modes, item, ours, reference, row, reason = cells
+        if row not in rows:
+            raise BadTable(f"{path}:{number}: {row} is no row of docs/compatibility.md")
+        found.append(Explanation(number, re.split(r",\s*", cases), expand_modes(modes), item, ours,
+                                 reference, row, reason))
+    return found
+
+
+def expand_modes(text):
+    return ["embedded", "daemon"] if text == "both" else [text]
+
+
+def judge(differences, explained):
+    """(differences that no line explains, number of those that are explained)"""
+    unexplained = [each for each in differences
+                   if not [line for line in explained if line.explains(each)]]
+    return unexplained, len(differences) - len(unexplained)

@@ -1,0 +1,68 @@
+"""The run from the tables to the last line.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import json
+import re
+import time
+
+import env
+import judge
+import processes
+import run as pairs
+from cases import SUITES
+
+
+def chosen(options):
+    """(suite, mode, cases) of what is to be run."""
+    for suite in SUITES:
+        for mode in suite.SETUP.modes:
+            cases = [case for case in suite.CASES
+                     if mode in case.modes and re.match(options.only, case.name)]
+            if cases and options.mode in (None, mode):
+                yield suite, mode, cases
+
+
+def run(options, module, reference, explained):
+    processes.adopt_orphans()
+    runs = [env.TestRun(module, False), env.TestRun(reference, True)]
+    try:
+        return _run(options, runs, explained)
+    finally:
+        for each in runs:
+            each.close()
+
+
+def _run(options, runs, explained):
+    passed, failed, number = 0, 0, 0
+    begun = time.monotonic()
+    for suite, mode, cases in chosen(options):
+        with pairs.Pair(runs, suite.SETUP, mode, getattr(suite, "FILES", {}),
+                        options.config) as pair:
+            for case in cases:
+                differences, seen = pair.differences(case)
+                if options.show:
+                    print(case.name, mode, json.dumps(seen, indent=1))
+                unexplained, count = judge.judge(differences, explained)
+                number += count
+                passed += not unexplained
+                failed += bool(unexplained)
+                for each in unexplained:
+                    print(each, flush=True)
+        print(f"{suite.SETUP.name}, {mode}: {len(cases)} cases, "
+              f"{time.monotonic() - begun:.1f} s", flush=True)
+    if not options.only:
+        failed += stale(explained, options.mode)
+    print(f"{number} differences are explained by {len(explained)} lines")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def stale(explained, mode):
+    """The number of explanations without a difference."""
+    modes = [mode] if mode else ["embedded", "daemon"]
+    found = [(line, each) for line in explained for each in line.unseen(modes)]
+    for line, (cases, mode) in found:
+        print(f"explained.txt:{line.line}: no difference any more: {cases}, {mode}: {line.item}")
+    return len(found)

@@ -1,0 +1,106 @@
+"""Runs the cases on pairs of servers, and gives their differences.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import env
+import normalise
+import observe
+from judge import compare
+from model import Request, Script
+
+LOG_PATIENCE_S = 0.4
+
+
+class Side:
+    """One server of a pair."""
+
+    def __init__(self, run, setup, mode, files, more_config):
+        self.server = env.Server(run, f"differ-{setup.name}", mode, daemon=setup.daemon,
+                                 config=setup.text + more_config, modules=setup.modules,
+                                 environment=setup.environment, single_child=True)
+        self.server.log.allow_anything()
+        for source in (env.ROOT / "tests" / "differential" / "apps").glob("*.py"):
+            self.write(source.name, source.read_text())
+        for name, text in files.items():
+            self.write(name, text)
+        self.log = observe.LogReader(self.server.log.path)
+        self.writes = 0
+
+    def write(self, name, text, mtime=None):
+        path = self.server.directory / "scripts" / name
+        part = path.with_name(f".{path.name}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text)
+        if mtime is not None:
+            os.utime(part, (mtime, mtime))
+        part.rename(path)
+
+    def start(self):
+        self.server.start()
+        self.log.go_on()
+
+    def take(self, steps):
+        """What the steps show, all but the log, under the numbers of the requests after the
+        first."""
+        seen, count = {}, 0
+        for step in steps:
+            if isinstance(step, Script):
+                self.writes += 1
+                self.write(step.name, step.source, mtime=946684800 + self.writes)
+                continue
+            count += 1
+            prefix = f"{count}. " if count > 1 else ""
+            answer = observe.ask(self.server.port, step)
+            seen |= {prefix + item: text for item, text in answer.items()}
+        return seen
+
+    def made_equal(self, seen):
+        return normalise.items(seen, self.server.directory, self.server.port)
+
+    def logged(self):
+        return normalise.log(self.log.look(), self.server.directory, self.server.port)
+
+
+class Pair:
+    """Ours and the reference with one configuration in one mode."""
+
+    def __init__(self, runs, setup, mode, files, more_config):
+        self.mode = mode
+        self.sides = [Side(run, setup, mode, files, more_config) for run in runs]
+        # It lives as long as the servers, which end with the thread that has started them.
+        self.pool = ThreadPoolExecutor(len(self.sides))
+
+    def __enter__(self):
+        self._both(Side.start)
+        return self
+
+    def __exit__(self, *exc_info):
+        self._both(lambda side: side.server.kill() if exc_info[0] else side.server.retire())
+        self.pool.shutdown()
+
+    def _both(self, do):
+        list(self.pool.map(do, self.sides))
+
+    def differences(self, case):
+        seen = [side.made_equal(side.take(case.steps)) for side in self.sides]
+        for one, log in zip(seen, self._logs(), strict=True):
+            if log:
+                one["log"] = log
+        return compare(case.name, self.mode, *seen), seen
+
+    def _logs(self):
+        """Of both; where they differ a line may still be on its way."""
+        deadline = time.monotonic() + LOG_PATIENCE_S
+        while True:
+            logs = [side.logged() for side in self.sides]
+            if logs[0] == logs[1] or time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
+        for side in self.sides:
+            side.log.go_on()
+        return logs
