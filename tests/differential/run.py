@@ -6,6 +6,7 @@ SPDX-License-Identifier: Apache-2.0
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import env
 import normalise
@@ -55,9 +56,13 @@ class Side:
                 continue
             count += 1
             prefix = f"{count}. " if count > 1 else ""
-            answer = observe.ask(self.server.port, step)
+            answer = observe.ask(self.server.port, self.placed(step))
             seen |= {prefix + item: text for item, text in answer.items()}
         return seen
+
+    def placed(self, request):
+        head = request.head.replace("${scripts}", str(self.server.directory / "scripts"))
+        return replace(request, head=head)
 
     def made_equal(self, seen):
         return normalise.items(seen, self.server.directory, self.server.port)

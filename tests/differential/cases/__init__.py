@@ -1,5 +1,5 @@
 """The suites, in the order they run. Each has SETUP, CASES and, where it needs them, FILES."""
 
-from . import environ
+from . import answers, bodies, environ, files, groups, scripts
 
-SUITES = [environ]
+SUITES = [environ, answers, bodies, files, scripts, groups]
