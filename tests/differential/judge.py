@@ -73,29 +73,36 @@ class BadTable(Exception):
     pass
 
 
-def read_explained(path, rows):
-    """The lines of the table; `rows` are the ids of docs/compatibility.md."""
-    found = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
+class Table:
+    """explained.txt; `rows` are the ids of docs/compatibility.md."""
+
+    def __init__(self, path, rows):
+        self.path = path
+        self.lines = [self._read(number, line, rows)
+                      for number, line in enumerate(path.read_text().splitlines(), 1)
+                      if line.strip() and not line.startswith("#")]
+
+    def _read(self, number, line, rows):
         cells = [cell.strip() for cell in re.split(r"\s\|\s", line)]
         if len(cells) != COLUMNS:
-            raise BadTable(f"{path}:{number}: {len(cells)} columns instead of {COLUMNS}")
+            raise BadTable(f"{self.path}:{number}: {len(cells)} columns instead of {COLUMNS}")
         cases, modes, item, ours, reference, row, reason = cells
         if row not in rows:
-            raise BadTable(f"{path}:{number}: {row} is no row of docs/compatibility.md")
-        found.append(Explanation(number, re.split(r",\s*", cases), expand_modes(modes), item, ours,
-                                 reference, row, reason))
-    return found
+            raise BadTable(f"{self.path}:{number}: {row} is no row of docs/compatibility.md")
+        return Explanation(number, re.split(r",\s*", cases), expand_modes(modes), item, ours,
+                           reference, row, reason)
+
+    def explains(self, difference):
+        return any([line.explains(difference) for line in self.lines])  # each line is to be seen
+
+    def unexplained(self, differences):
+        return [each for each in differences if not self.explains(each)]
+
+    def stale(self, modes):
+        """What should differ and does not: a sentence for each."""
+        return [f"{self.path}:{line.line}: no difference any more: {cases}, {mode}: {line.item}"
+                for line in self.lines for cases, mode in line.unseen(modes)]
 
 
 def expand_modes(text):
     return ["embedded", "daemon"] if text == "both" else [text]
-
-
-def judge(differences, explained):
-    """(differences that no line explains, number of those that are explained)"""
-    unexplained = [each for each in differences
-                   if not [line for line in explained if line.explains(each)]]
-    return unexplained, len(differences) - len(unexplained)

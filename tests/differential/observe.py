@@ -59,9 +59,12 @@ class Stream:
 
 
 def read_head(stream):
-    """(first line, [(name, value)]), or None at the end."""
+    """(first line, [(name, value)]), or None where there is none."""
+    if not stream.pending.startswith(b"HTTP/"[:len(stream.pending)]):
+        return None
     head = stream.read_until(b"\r\n\r\n")
-    if head is None:
+    if head is None or not re.match(rb"HTTP/\d\.\d \d{3}", head):
+        stream.pending = (head or b"") + stream.pending
         return None
     first, *lines = head.decode("latin-1").split("\r\n")
     return first, [tuple(re.split(r":[ \t]*", line, maxsplit=1)) for line in lines]
@@ -108,11 +111,11 @@ def ask(port, request):
     try:
         interim, head = send(stream, request)
         head = head or read_head(stream)
-        while head and len(words := head[0].split()) > 1 and words[1].startswith("1"):
+        while head and head[0].split()[1].startswith("1"):
             interim.append(head[0])
             head = read_head(stream)
         if head is None:
-            seen = {"answer": "no head"}
+            seen = {"answer": "no head"} | ({"interim": ", ".join(interim)} if interim else {})
             return seen | seen_of_body(seen, stream.read(None))
         return seen_of_answer(stream, request.head.partition(" ")[0], interim, head)
     finally:

@@ -8,7 +8,6 @@ import re
 import time
 
 import env
-import judge
 import processes
 import run as pairs
 from cases import SUITES
@@ -39,13 +38,13 @@ def _run(options, runs, explained):
     begun = time.monotonic()
     for suite, mode, cases in chosen(options):
         with pairs.Pair(runs, suite.SETUP, mode, getattr(suite, "FILES", {}),
-                        options.config) as pair:
+                        options.config, explained) as pair:
             for case in cases:
                 differences, seen = pair.differences(case)
                 if options.show:
                     print(case.name, mode, json.dumps(seen, indent=1))
-                unexplained, count = judge.judge(differences, explained)
-                number += count
+                unexplained = explained.unexplained(differences)
+                number += len(differences) - len(unexplained)
                 passed += not unexplained
                 failed += bool(unexplained)
                 for each in unexplained:
@@ -53,16 +52,9 @@ def _run(options, runs, explained):
         print(f"{suite.SETUP.name}, {mode}: {len(cases)} cases, "
               f"{time.monotonic() - begun:.1f} s", flush=True)
     if not options.only:
-        failed += stale(explained, options.mode)
-    print(f"{number} differences are explained by {len(explained)} lines")
+        stale = explained.stale([options.mode] if options.mode else ["embedded", "daemon"])
+        failed += len(stale)
+        print(*stale, sep="\n")
+    print(f"{number} differences are explained by {len(explained.lines)} lines")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
-
-
-def stale(explained, mode):
-    """The number of explanations without a difference."""
-    modes = [mode] if mode else ["embedded", "daemon"]
-    found = [(line, each) for line in explained for each in line.unseen(modes)]
-    for line, (cases, mode) in found:
-        print(f"explained.txt:{line.line}: no difference any more: {cases}, {mode}: {line.item}")
-    return len(found)

@@ -6,6 +6,7 @@ SPDX-License-Identifier: Apache-2.0
 from model import Setup, ask, case, chunked
 
 SETUP = Setup("bodies", modules=("deflate",), text="""\
+DocumentRoot "${scripts}"
 Timeout 2
 <Location /limited>
     LimitRequestBody 10

@@ -12,6 +12,7 @@ PassEnv FROM_HTTPD
 <VirtualHost *:${port}>
     ServerName localhost
     ServerAdmin admin@example.org
+    DocumentRoot "${scripts}/site"
 </VirtualHost>
 <VirtualHost *:${port}>
     ServerName root.test
@@ -181,7 +182,7 @@ CASES = [
                                      "Accept: x", "Accept: y")),
     case("env-fields-known", root("/", "User-Agent: probe/1", "Accept: */*", "Referer: /x",
                                   "Accept-Encoding: gzip", "Cookie: a=b", "TE: trailers",
-                                  "Upgrade: nothing", "Range: bytes=0-1",
+                                  "Upgrade: nothing", "Range: lines=0-1",
                                   "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT",
                                   'If-None-Match: "x"', "If-Match: *")),
     case("env-forged-fields", root("/", "mod_wsgi.process_group: x", "HTTPS: on", "Proxy: evil",
