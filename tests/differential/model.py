@@ -20,6 +20,7 @@ class Setup:
     modes: tuple = BOTH
     daemon: str = "threads=4"
     environment: tuple = ()
+    is_run: bool = True  # False: only its syntax is looked at
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Syntax:
 
     name: str
     text: str
-    htaccess: str = ""  # put below ${scripts}/htaccess, and asked for by a request
+    modes: tuple = BOTH
 
 
 def ask(target, *fields, method="GET", host="localhost", version="HTTP/1.1", body=b"", **options):

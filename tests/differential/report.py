@@ -35,12 +35,13 @@ def run(options, module, reference, explained):
 
 def _run(options, runs, explained):
     passed, failed, number = 0, 0, 0
-    begun = time.monotonic()
     for suite, mode, cases in chosen(options):
+        begun = time.monotonic()
         with pairs.Pair(runs, suite.SETUP, mode, getattr(suite, "FILES", {}),
                         options.config, explained) as pair:
             for case in cases:
                 differences, seen = pair.differences(case)
+                if options.show: print(f"{time.monotonic() - begun:.2f}")
                 if options.show:
                     print(case.name, mode, json.dumps(seen, indent=1))
                 unexplained = explained.unexplained(differences)

@@ -12,7 +12,7 @@ import env
 import normalise
 import observe
 from judge import ABSENT, Difference, compare
-from model import Request, Script
+from model import Script, Syntax
 
 LOG_PATIENCE_S = 0.4
 FIXED_TIME = 946684800  # of files: the first day of 2000
@@ -61,6 +61,11 @@ class Side:
             seen |= {prefix + item: text for item, text in answer.items()}
         return seen
 
+    def configtest(self, text):
+        self.server.config = text
+        self.server.write_configuration()
+        return "refused" if self.server.configtest()[0] else "accepted"
+
     def placed(self, request):
         head = request.head.replace("${scripts}", str(self.server.directory / "scripts"))
         return replace(request, head=head)
@@ -77,23 +82,28 @@ class Pair:
 
     def __init__(self, runs, setup, mode, files, more_config, explained):
         self.mode = mode
+        self.is_run = setup.is_run
         self.explained = explained
         self.sides = [Side(run, setup, mode, files, more_config) for run in runs]
         # It lives as long as the servers, which end with the thread that has started them.
         self.pool = ThreadPoolExecutor(len(self.sides))
 
     def __enter__(self):
-        self._both(Side.start)
+        if self.is_run:
+            self._both(Side.start)
         return self
 
     def __exit__(self, *exc_info):
-        self._both(lambda side: side.server.kill() if exc_info[0] else side.server.retire())
+        self._both(lambda side: side.server.kill())
         self.pool.shutdown()
 
     def _both(self, do):
-        list(self.pool.map(do, self.sides))
+        return list(self.pool.map(do, self.sides))
 
     def differences(self, case):
+        if isinstance(case, Syntax):
+            seen = self._both(lambda side: {"configtest": side.configtest(case.text)})
+            return compare(case.name, self.mode, *seen), seen
         seen = [side.made_equal(side.take(case.steps)) for side in self.sides]
         for one, log in zip(seen, self._logs(case), strict=True):
             if log:

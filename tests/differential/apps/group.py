@@ -2,7 +2,6 @@
 
 import json
 import sys
-import threading
 
 import mod_wsgi
 
@@ -17,7 +16,6 @@ def answer(environ, start_response, name):
         "module": [mod_wsgi.process_group, mod_wsgi.application_group],
         "processes": mod_wsgi.maximum_processes,
         "threads": mod_wsgi.threads_per_process,
-        "main thread": threading.current_thread() is threading.main_thread(),
         "argv": sys.argv,
         "script_name": environ["SCRIPT_NAME"],
     }).encode()]

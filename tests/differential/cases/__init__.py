@@ -1,5 +1,5 @@
 """The suites, in the order they run. Each has SETUP, CASES and, where it needs them, FILES."""
 
-from . import answers, bodies, environ, files, groups, scripts
+from . import answers, bodies, environ, files, groups, options, python, scripts, syntax
 
-SUITES = [environ, answers, bodies, files, scripts, groups]
+SUITES = [environ, answers, bodies, files, scripts, groups, options, python, syntax]

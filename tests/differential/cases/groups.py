@@ -7,6 +7,7 @@ from model import Setup, ask, case
 
 SETUP = Setup("groups", modules=("env", "setenvif"), environment={"OF_HTTPD": "httpd"}.items(),
               text="""\
+DocumentRoot "${scripts}"
 UseCanonicalName Off
 <VirtualHost *:${port}>
     ServerName localhost

@@ -5,14 +5,15 @@ SPDX-License-Identifier: Apache-2.0
 
 from model import Script, Setup, ask, case
 
-SETUP = Setup("scripts", modules=("mime", "dir", "actions", "rewrite", "alias"), text="""\
+SETUP = Setup("scripts", modules=("mime", "dir", "actions", "rewrite", "alias"), daemon="threads=4 shutdown-timeout=1",
+              text="""\
 TypesConfig /dev/null
-<Location /scripts/kept>
+<Location /scripts/kept.py>
     WSGIScriptReloading Off
 </Location>
-<Location /scripts/second>
+<LocationMatch "^/scripts/second">
     WSGICallableObject second
-</Location>
+</LocationMatch>
 DocumentRoot "${scripts}/site"
 <Directory "${scripts}/site">
     AllowOverride FileInfo Options
@@ -75,11 +76,18 @@ SCRIPT_FACTS = """import json, sys
 def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "application/json")])
     names = sorted(name for name in globals() if name.startswith("__") and name != "__builtins__")
-    return [json.dumps({"name": __name__, "names": names, "file": __file__,
+    return [json.dumps({"name": __name__[:10] + "md5" if len(__name__) == 42 else __name__, "names": names, "file": __file__,
         "registered": sys.modules.get(__name__) is not None and
                       sys.modules[__name__].__dict__ is globals(),
         "mtime": globals().get("__mtime__"), "here": __file__.rpartition("/")[0] in sys.path,
         "first": sys.path[0], "argv": sys.argv, "doc": __doc__}).encode()]
+"""
+
+MAIN_THREAD = """import json, threading
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    is_main = threading.current_thread() is threading.main_thread()
+    return [json.dumps({"is main thread": is_main}).encode()]
 """
 
 FILES = {
@@ -117,6 +125,7 @@ CASES = [
     case("script-state", get("show.py"), get("show.py"), ask("/files/show.py")),
     *[case(f"script-{name}", Script(f"{name}.py", text), get(f"{name}.py"))
       for name, text in FAILING.items()],
+    case("script-main-thread", Script("thread.py", MAIN_THREAD), get("thread.py")),
     case("script-second", Script("second.py", saying("x") + "second = application\n"),
          get("second.py")),
     case("script-second-missing", Script("second-missing.py", saying("x")), get("second-missing.py")),
