@@ -14,7 +14,8 @@ import observe
 from judge import ABSENT, Difference, compare
 from model import Script, Syntax
 
-LOG_PATIENCE_S = 0.4
+LOG_PATIENCE_S = 0.6
+LOG_PAUSE_S = 0.02
 FIXED_TIME = 946684800  # of files: the first day of 2000
 
 
@@ -111,15 +112,17 @@ class Pair:
         return compare(case.name, self.mode, *seen), seen
 
     def _logs(self, case):
-        """Of both; where they differ, and should not, a line may be on its way."""
-        deadline = time.monotonic() + LOG_PATIENCE_S
+        """Of both; where they differ, and should not, or are still being written, a line may be on
+        its way."""
+        deadline, before = time.monotonic() + LOG_PATIENCE_S, None
         while True:
             logs = [" / ".join(side.logged()) for side in self.sides]
-            known = self.explained.explains(
+            is_known = logs == before and self.explained.explains(
                 Difference(case.name, self.mode, "log", *[log or ABSENT for log in logs]))
-            if logs[0] == logs[1] or known or time.monotonic() > deadline:
+            if logs[0] == logs[1] or is_known or time.monotonic() > deadline:
                 break
-            time.sleep(0.02)
+            before = logs
+            time.sleep(LOG_PAUSE_S)
         for side in self.sides:
             side.log.go_on()
         return logs

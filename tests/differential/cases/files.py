@@ -49,7 +49,6 @@ CASES = [
     case("file-range-no-length", file("", "Range: bytes=0-9")),
     case("file-range-position", file("&seek=4000&length=1000", "Range: bytes=0-9")),
     case("file-range-sendfile", file("&length=5000", "Range: bytes=10-19", mount="/sendfile")),
-    case("file-range-pipe", ask("/files?pipe=1", "Range: bytes=0-3")),
     case("file-range-memory", ask("/files?memory=1", "Range: bytes=0-3")),
     case("file-if-modified", file("", "If-Modified-Since: Sun, 06 Nov 2094 08:49:37 GMT")),
     *[case(f"wrapper-{how}", ask(f"/wrapper/{how}"))

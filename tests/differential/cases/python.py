@@ -28,9 +28,7 @@ WSGIScriptAlias /ahead "${scripts}/ahead.py" application-group=%{GLOBAL}
 
 SETUP = Setup("python", TEXT, modules=("env",), environment={"LANG": "C.UTF-8"}.items())
 
-AHEAD = """import sys
-print("loaded", file=sys.stderr)
-def application(environ, start_response):
+AHEAD = """def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("X-Name", __name__[:10])])
     return [b"ahead"]
 """

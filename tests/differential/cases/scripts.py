@@ -57,7 +57,7 @@ def application(environ, start_response):
     global count
     count += 1
     names = ("SCRIPT_NAME", "PATH_INFO", "SCRIPT_FILENAME", "REQUEST_URI", "REDIRECT_URL",
-             "REDIRECT_HANDLER", "PATH_TRANSLATED", "mod_wsgi.request_handler",
+             "REDIRECT_HANDLER", "mod_wsgi.request_handler",
              "mod_wsgi.handler_script")
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps({name: environ.get(name) for name in names} | {
