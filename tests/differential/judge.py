@@ -19,8 +19,12 @@ class Difference:
     reference: str
 
     def __str__(self):
-        return (f"{self.case}, {self.mode}: {self.item}\n    ours       {self.ours}\n"
-                f"    reference  {self.reference}")
+        return (f"{self.case}, {self.mode}: {self.item}\n    ours       {on_a_line(self.ours)}\n"
+                f"    reference  {on_a_line(self.reference)}")
+
+
+def on_a_line(text):
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def compare(case, mode, ours, reference):

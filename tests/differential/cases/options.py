@@ -11,7 +11,7 @@ OPTIONS = {
     "threads-3": "threads=3",
     "processes-1": "processes=1",
     "processes-2": "processes=2 threads=2",
-    "run-once": "threads=1 maximum-requests=1",
+    "run-once": "threads=1 maximum-requests=1 shutdown-timeout=1",
     "home": 'home="${scripts}/site"',
     "umask": "umask=0027",
     "lang": "lang=de_DE.UTF-8",
