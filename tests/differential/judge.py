@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 ABSENT = "-"
 COLUMNS = 7
+MODES = {"both": ["embedded", "daemon"], "embedded": ["embedded"], "daemon": ["daemon"]}
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,13 @@ class Table:
         if len(cells) != COLUMNS:
             raise BadTable(f"{self.path}:{number}: {len(cells)} columns instead of {COLUMNS}")
         cases, modes, item, ours, reference, row, reason = cells
+        if not reason:
+            raise BadTable(f"{self.path}:{number}: there is no reason")
         if row not in rows:
             raise BadTable(f"{self.path}:{number}: {row} is no row of docs/compatibility.md")
-        return Explanation(number, re.split(r",\s*", cases), expand_modes(modes), item, ours,
+        if modes not in MODES:
+            raise BadTable(f"{self.path}:{number}: {modes} is no mode")
+        return Explanation(number, re.split(r",\s*", cases), MODES[modes], item, ours,
                            reference, row, reason)
 
     def explains(self, difference):
@@ -106,7 +111,3 @@ class Table:
         """What should differ and does not: a sentence for each."""
         return [f"{self.path}:{line.line}: no difference any more: {cases}, {mode}: {line.item}"
                 for line in self.lines for cases, mode in line.unseen(modes)]
-
-
-def expand_modes(text):
-    return ["embedded", "daemon"] if text == "both" else [text]

@@ -41,9 +41,9 @@ def _run(options, runs, explained):
                         options.config, explained) as pair:
             for case in cases:
                 differences, seen = pair.differences(case)
-                if options.show: print(f"{time.monotonic() - begun:.2f}")
                 if options.show:
-                    print(case.name, mode, json.dumps(seen, indent=1))
+                    print(json.dumps({"case": case.name, "mode": mode, "ours": seen[0],
+                                      "reference": seen[1]}))
                 unexplained = explained.unexplained(differences)
                 number += len(differences) - len(unexplained)
                 passed += not unexplained
@@ -55,7 +55,8 @@ def _run(options, runs, explained):
     if not options.only:
         stale = explained.stale([options.mode] if options.mode else ["embedded", "daemon"])
         failed += len(stale)
-        print(*stale, sep="\n")
+        for sentence in stale:
+            print(sentence)
     print(f"{number} differences are explained by {len(explained.lines)} lines")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
