@@ -83,7 +83,9 @@ PassEnv FROM_HTTPD
 <VirtualHost *:${port}>
     ServerName redirecting.test
     WSGIScriptAlias /environ "${apps}/environ.py"
+    WSGIScriptAlias /faults "${apps}/faults.py"
     ErrorDocument 404 /environ/missing?error=404
+    ErrorDocument 500 /environ/failed
     DocumentRoot "${scripts}/site"
     DirectoryIndex /environ/index
     <Location /qualified>
@@ -250,6 +252,7 @@ CASES = [
                                 "Proxy-Authorization: Basic eA==")),
     case("env-error-document", on("redirecting", "/not/there?x=y", "X-A: b")),
     case("env-error-document-post", on("redirecting", "/not/there", method="POST", body=b"12345")),
+    case("env-error-document-500", on("redirecting", "/faults/raises?x=y")),
     case("env-redirect-qualified", on("redirecting", "/qualified/not/there")),
     case("env-index", on("redirecting", "/there/?x=y")),
     case("env-remoteip", on("behind", "/current//uri?x=y", "X-Forwarded-For: 192.0.2.7")),
