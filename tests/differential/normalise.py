@@ -18,6 +18,9 @@ class Rule:
         return re.sub(self.pattern, self.by, text) if re.fullmatch(self.items, item) else text
 
 
+# Lines of the log that come or not: prefork with its one child busy.
+LEFT_OUT = r" AH00161: "
+
 # Applied in this order, after directory and port of the server have become ROOT and PORT. "log" is
 # one line of it, which begins with module:level.
 RULES = [
@@ -82,4 +85,5 @@ def without_places(text, directory, port):
 
 def log(lines, directory, port):
     """A list of lines."""
-    return [apply_rules("log", without_places(line, directory, port)) for line in lines]
+    return [apply_rules("log", without_places(line, directory, port)) for line in lines
+            if not re.search(LEFT_OUT, line)]
