@@ -7,6 +7,7 @@
 #ifndef WSGI_CORE_H
 #define WSGI_CORE_H
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -118,6 +119,11 @@ void wsgi_buffer_clear(wsgi_buffer_t *buffer, size_t keep_bytes) WSGI_NONNULL;
 
 /* Closes *fd unless it is negative, and sets it to -1. */
 void wsgi_fd_close(int *fd) WSGI_NONNULL;
+
+/* A thread with all signals blocked, as they are for the process's own threads; name: at most 15
+ * characters. 0, or an errno. */
+int wsgi_thread_start(pthread_t *thread, const char *name, void *(*run)(void *), void *data)
+    WSGI_MUST_CHECK;
 
 /* Microseconds of the monotonic clock, for deadlines; of the wall clock, for time stamps. */
 int64_t wsgi_now_us(void);

@@ -53,8 +53,9 @@ typedef struct wsgi_exchange_verbs {
      * own offset is not moved. Results as send_body(). */
     int (*send_file)(wsgi_exchange_t *ex, int fd, int64_t offset, int64_t length);
 
-    /* One log line of this request: right virtual host, request id. Never blocks for long. */
-    void (*log)(wsgi_exchange_t *ex, int level, const char *text);
+    /* One log line of this request: right virtual host, request id; from this line of a source file,
+     * NULL = of no interest. Never blocks for long. */
+    void (*log)(wsgi_exchange_t *ex, int level, const char *file, int line, const char *text);
 
     /* Has the client gone? A hint, free of system calls. */
     bool (*is_aborted)(wsgi_exchange_t *ex);

@@ -8,6 +8,8 @@
 
 #include "wsgi_request.h"
 
+#include <string.h>
+
 /* Well-known meta-variables by number, from wsgi_meta.def: WSGI_META_REQUEST_METHOD, …
  * Numbers are the wire's too: append only, never reorder (WSGI_WIRE_VERSION changes otherwise). */
 enum wsgi_meta {
@@ -55,6 +57,68 @@ int wsgi_status_parse(const char *text, size_t len, unsigned *status, wsgi_bytes
 
 /* A Content-Length: one or more digits that fit, nothing else. WSGI_OK or WSGI_E_INVALID. */
 int wsgi_length_parse(const char *text, size_t len, int64_t *value) WSGI_MUST_CHECK;
+
+static inline uint64_t wsgi_hash_step(uint64_t hash, uint64_t word)
+{
+    return ((hash << 5 | hash >> 59) ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* Of a name: eight bytes at a time, as paths are long, the last ones again where the length is no
+ * multiple. The highest byte of a product depends on all of its factor, so it becomes the lowest.
+ * Not proof against names that are chosen to collide. */
+static inline uint64_t wsgi_name_hash(const char *name, size_t len)
+{
+    uint64_t hash = len, word = 0;
+
+    if (len < sizeof(word)) {
+        memcpy(&word, name, len);
+        return __builtin_bswap64(wsgi_hash_step(hash, word));
+    }
+    for (size_t i = 0; i + sizeof(word) < len; i += sizeof(word)) {
+        memcpy(&word, name + i, sizeof(word));
+        hash = wsgi_hash_step(hash, word);
+    }
+    memcpy(&word, name + len - sizeof(word), sizeof(word));
+    return __builtin_bswap64(wsgi_hash_step(hash, word));
+}
+
+/* The first 64 (32) bits and the last, which overlap where there are fewer than twice as many. */
+static inline bool wsgi_ends_are_same_64(const char *a, const char *b, size_t len)
+{
+    uint64_t a_first, a_last, b_first, b_last;
+
+    memcpy(&a_first, a, sizeof(a_first));
+    memcpy(&b_first, b, sizeof(b_first));
+    memcpy(&a_last, a + len - sizeof(a_last), sizeof(a_last));
+    memcpy(&b_last, b + len - sizeof(b_last), sizeof(b_last));
+    return ((a_first ^ b_first) | (a_last ^ b_last)) == 0;
+}
+
+static inline bool wsgi_ends_are_same_32(const char *a, const char *b, size_t len)
+{
+    uint32_t a_first, a_last, b_first, b_last;
+
+    memcpy(&a_first, a, sizeof(a_first));
+    memcpy(&b_first, b, sizeof(b_first));
+    memcpy(&a_last, a + len - sizeof(a_last), sizeof(a_last));
+    memcpy(&b_last, b + len - sizeof(b_last), sizeof(b_last));
+    return ((a_first ^ b_first) | (a_last ^ b_last)) == 0;
+}
+
+/* As memcmp() == 0, but in line for the lengths that most values of a request have. */
+static inline bool wsgi_bytes_are_same(const char *a, const char *b, size_t len)
+{
+    if (len > 16) {
+        return memcmp(a, b, len) == 0;
+    }
+    if (len >= 8) {
+        return wsgi_ends_are_same_64(a, b, len);
+    }
+    if (len >= 4) {
+        return wsgi_ends_are_same_32(a, b, len);
+    }
+    return len == 0 || (a[0] == b[0] && a[len / 2] == b[len / 2] && a[len - 1] == b[len - 1]);
+}
 
 /* Compares ignoring ASCII case. */
 bool wsgi_bytes_equal_nocase(wsgi_bytes_t a, wsgi_bytes_t b);

@@ -18,6 +18,7 @@ enum wsgi_handover_fd {
     WSGI_FD_CONTROL = 4,    /* SEQPACKET to the parent: end of file = the parent is gone */
     WSGI_FD_RENDEZVOUS = 5, /* SEQPACKET, the workers' end */
     WSGI_FD_COUNTERS = 6,   /* sealed memory: wsgi_metrics.h */
+    WSGI_FD_SCOREBOARD = 7, /* sealed memory: wsgi_scoreboard.h; /dev/null without server_metrics */
     WSGI_FD_END
 };
 

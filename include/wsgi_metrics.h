@@ -86,6 +86,10 @@ typedef struct wsgi_counters {
  * WSGI_E_INVALID (not 1 … WSGI_COUNTERS_ROWS_MAX), or WSGI_E_IO with the reason. */
 int wsgi_counters_create(unsigned rows, wsgi_result_t *result) WSGI_MUST_CHECK;
 
+/* Writes its layout anew: a worker may have overwritten it, and the next supervisor would refuse it.
+ * False: the descriptor is not of such memory. */
+bool wsgi_counters_restore(int fd, unsigned rows);
+
 /* Maps it. NULL with the reason where it is not sealed, or not of this layout and version.
  * `is_writer` false: PROT_READ only. The descriptor may be closed afterwards. */
 wsgi_counters_t *wsgi_counters_map(int fd, bool is_writer, wsgi_result_t *result);

@@ -13,6 +13,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "wsgi_recorder.h"
 #include "wsgi_runtime.h"
 
 /* Attachments: made by entering an interpreter, ended with their scope. */
@@ -36,8 +37,21 @@ void wsgi_py_leave(wsgi_py_t **py) WSGI_NONNULL;
 void *wsgi_py_pause(wsgi_py_t *py) WSGI_NONNULL;
 void wsgi_py_resume(void **paused) WSGI_NONNULL;
 
-/* 1-based number of this thread among those of the process that entered Python. */
+/* 1-based number of this thread among those of the process that have asked for theirs: that serve. */
 unsigned wsgi_py_thread_number(const wsgi_py_t *py) WSGI_NONNULL;
+
+/* How long the calling thread has waited for its interpreter since it entered it, and how often it
+ * asked. They are counted in the whole process from the first wish on. */
+typedef struct wsgi_py_waits {
+    unsigned count;
+    int64_t us, min_us, max_us; /* in all; single ones */
+} wsgi_py_waits_t;
+
+void wsgi_py_count_waits(void);
+wsgi_py_waits_t wsgi_py_waits(void);
+
+/* Where the requests of the process are summed up; NULL until Python code has asked for it. */
+wsgi_recorder_t *wsgi_runtime_recorder(void);
 
 /* Between the two, wsgi_runtime_interrupt() may raise RequestTimeout in the calling thread; after
  * them it will not. They cost nothing where nobody could. */
@@ -109,6 +123,30 @@ void **wsgi_py_local(wsgi_py_t *py) WSGI_NONNULL;
 /* The built-in module mod_wsgi of py's interpreter; borrowed. */
 PyObject *wsgi_py_module_b(wsgi_py_t *py) WSGI_NONNULL;
 
+/* An attribute of it that is made when it is first asked for, by calling `maker`: borrowed, as `name`
+ * is for ever. -1 with an exception set. */
+int wsgi_py_module_later(wsgi_py_t *py, const char *name, PyObject *maker) WSGI_NONNULL;
+
+/* A capsule with py's interpreter, for functions that need it as their self. */
+PyObject *wsgi_py_interp_capsule(wsgi_py_t *py) WSGI_NONNULL;
+
+/* The calling thread's attachment to the interpreter of such a capsule; NULL for a thread that is not
+ * one of ours, and with an exception set where it is no such capsule. */
+wsgi_py_t *wsgi_py_of_thread(PyObject *capsule) WSGI_NONNULL;
+
+/* Calls visit() with what each attachment to that interpreter has as its local, NULL left out; no
+ * Python code may run in it. Without a GIL it visits nobody: others would change it meanwhile. */
+void wsgi_py_each_local(PyObject *capsule, void (*visit)(void *baton, void *local), void *baton);
+
+/* Events. */
+
+/* Who in py's interpreter has subscribed to all events: a list, borrowed, the same one for ever. */
+PyObject *wsgi_py_subscribers_b(const wsgi_py_t *py) WSGI_NONNULL;
+
+/* Calls them with name and payload, a dict, into which what they return is merged. What they raise is
+ * logged; only RequestTimeout stays in flight, and ends the publication: -1. */
+int wsgi_py_publish(wsgi_py_t *py, PyObject *name, PyObject *payload) WSGI_NONNULL;
+
 /* Scripts. */
 
 enum wsgi_script_state {
@@ -139,15 +177,18 @@ enum wsgi_script_state wsgi_script_find(wsgi_py_t *py, const wsgi_script_query_t
 
 /* Log lines from Python code. */
 
-/* `write` is called detached, one line at a time, without line end. */
+/* `write` is called detached, one line at a time, without line end; its file is NULL where no place
+ * in a source is told. */
 typedef struct wsgi_log_target {
-    void (*write)(void *baton, int level, const char *text);
+    wsgi_log_write_t *write;
     void *baton;
+    int max_level; /* lines above it are not worth making */
 } wsgi_log_target_t;
 
 /* Where sys.stdout, sys.stderr and wsgi_pylog_*() of the calling thread go from now on; NULL = the
- * process's own log. What stands without a line end goes to the earlier target first. */
-void wsgi_pylog_redirect(wsgi_py_t *py, const wsgi_log_target_t *target)
+ * process's own log. What stands without a line end goes to the earlier target first, which is
+ * returned. */
+const wsgi_log_target_t *wsgi_pylog_redirect(wsgi_py_t *py, const wsgi_log_target_t *target)
     __attribute__((nonnull(1)));
 
 /* Logs text at a level, each line a record of its own. */

@@ -10,7 +10,8 @@
 #include "wsgi_core.h"
 
 /* One meta-variable of the environ (RFC 3875, PEP 3333). `number` is a WSGI_META_* of wsgi_field.h,
- * then `name` may be empty; or 0, then `name` is the key. Values are bytes as received. */
+ * then `name` may be empty; or 0, then `name` is the key, and none that has a number. Values are
+ * bytes as received. */
 typedef struct wsgi_var {
     uint32_t number;
     wsgi_bytes_t name;
@@ -36,6 +37,8 @@ typedef struct wsgi_request {
     int64_t body_length;     /* bytes, or WSGI_BODY_UNKNOWN; 0 = none */
     int64_t script_mtime_us; /* modification time the host has seen; 0 = it did not look */
     int64_t request_start_us, queue_start_us; /* wall clock; queue_start_us 0 when embedded */
+    uint8_t log_level; /* enum wsgi_log_level: lines of this request above it are left out */
+    uint8_t tries;     /* how often it came back unbegun from a worker before; at most 255 */
 
     wsgi_bytes_t script;            /* absolute path, NUL-terminated */
     wsgi_bytes_t process_group;     /* "" = embedded */

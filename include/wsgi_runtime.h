@@ -23,8 +23,11 @@ typedef struct wsgi_runtime_settings {
     const char *process_group;      /* "" = embedded */
     const char *main_name;          /* of the main interpreter, besides ""; "" = it has none */
     const char *server_description; /* httpd's banner */
+    const char *server_build_date;  /* when it was compiled */
+    const char *mpm_name;           /* its multi-processing module */
     int server_version;             /* major × 10000 + minor × 100 + patch */
     int processes, threads;         /* maximum_processes, threads_per_process */
+    int mpm_processes, mpm_threads; /* the same of httpd, which is another matter in a group */
     bool is_multiprocess;           /* wsgi.multiprocess */
     bool is_multithread;            /* wsgi.multithread */
     bool is_run_once;               /* wsgi.run_once: the process serves one request */
@@ -42,7 +45,10 @@ typedef struct wsgi_runtime_settings {
     bool free_threading;       /* run without a GIL; needs a free-threaded build */
     bool can_interrupt;        /* wsgi_runtime_interrupt() will be used */
     bool is_case_blind;        /* of the names of script modules: WSGICaseSensitivity Off */
-    bool is_interactive;       /* httpd -X: sys.stdin and sys.stdout stay the terminal's */
+    struct wsgi_scoreboard *(*read_scoreboard)(void); /* httpd's (wsgi_scoreboard.h), for the caller
+                                                         to free; NULL: nobody is told of it */
+    const char *interpreter_options; /* what differs in some interpreters: wsgi_interpreter.def */
+    bool is_interactive;             /* httpd -X: sys.stdin and sys.stdout stay the terminal's */
 } wsgi_runtime_settings_t;
 
 /* "3.11": the version compiled against, the X.Y of wsgi-daemon-X.Y. */

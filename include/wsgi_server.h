@@ -1,9 +1,9 @@
 /* wsgi_server.h — httpd's side as mod_wsgi.c wires it to httpd's hooks: configuration, children,
- * URL mapping, the handler.
+ * URL mapping, hook scripts, the handler.
  * Runs in:  httpd parent (configuration), child (the rest).   Threads: the process's main thread;
  *           wsgi_mapping_… and wsgi_handler_… any of the MPM's.
  * Owns:     its settings, in pconf; a child's state, in pchild.
- * Python:   started and stopped in the child; entered only through wsgi_gateway.h.
+ * Python:   started and stopped in the child; entered only through wsgi_gateway.h and wsgi_hook.h.
  * Blocks:   wsgi_handler_serve() as long as the application does; child's start and end.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -12,6 +12,7 @@
 
 #include "httpd.h"
 #include "http_config.h"
+#include "mod_auth.h"
 
 /* The members of the module record. */
 extern const command_rec wsgi_directives[];
@@ -38,5 +39,12 @@ int wsgi_mapping_translate(request_rec *r);
 
 /* Serves a request whose handler is ours: OK, an HTTP status, or DECLINED where it is not. */
 int wsgi_handler_serve(request_rec *r);
+
+/* WSGIAccessScript: OK, DECLINED, or HTTP_FORBIDDEN. */
+int wsgi_hook_check_access(request_rec *r);
+
+/* The providers `wsgi` of authentication and `wsgi-group` of authorisation. */
+extern const authn_provider wsgi_hook_users;
+extern const authz_provider wsgi_hook_groups;
 
 #endif

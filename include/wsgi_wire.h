@@ -13,7 +13,7 @@
 
 #include "wsgi_request.h"
 
-#define WSGI_WIRE_VERSION      1u
+#define WSGI_WIRE_VERSION      2u
 #define WSGI_WIRE_HEADER_BYTES 8u
 #define WSGI_WIRE_DATA_MAX     (64u << 10) /* payload of BODY and DATA */
 #define WSGI_WIRE_HEAD_MAX     (1u << 20)  /* payload of HEAD */
@@ -77,7 +77,9 @@ typedef struct wsgi_wire_file {
 
 typedef struct wsgi_wire_log {
     uint32_t level;    /* enum wsgi_log_level, clamped to WSGI_LOG_CRIT…WSGI_LOG_TRACE5 */
-    wsgi_bytes_t text; /* decoded: NUL-terminated, no NUL inside */
+    uint32_t line;     /* of the source that has logged it; 0 = not told */
+    wsgi_bytes_t file; /* its name, "" = not told; decoded: NUL-terminated, no NUL inside */
+    wsgi_bytes_t text; /* so is this */
 } wsgi_wire_log_t;
 
 /* Encoders append one whole frame to out. WSGI_OK, WSGI_E_NOMEM, WSGI_E_TOO_LARGE, and for what no
@@ -91,6 +93,8 @@ int wsgi_wire_put(wsgi_buffer_t *out, enum wsgi_frame_type type, uint8_t flags,
 int wsgi_wire_put_hello(wsgi_buffer_t *out, const wsgi_hello_t *hello) WSGI_MUST_CHECK;
 int wsgi_wire_put_request(wsgi_buffer_t *out, uint8_t flags, const wsgi_request_t *request)
     WSGI_MUST_CHECK;
+/* Corrects the number of tries in an encoded REQUEST, the first frame of the buffer. */
+void wsgi_wire_note_tries(wsgi_buffer_t *request, unsigned tries);
 int wsgi_wire_put_head(wsgi_buffer_t *out, const wsgi_head_t *head) WSGI_MUST_CHECK;
 int wsgi_wire_put_file(wsgi_buffer_t *out, uint8_t flags, const wsgi_wire_file_t *file)
     WSGI_MUST_CHECK;

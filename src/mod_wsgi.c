@@ -6,6 +6,7 @@
  *           monitor       every ten seconds: process groups that could not be started again
  *   child   child_init    links to the groups; Python where an application may run here
  *   request translate     WSGIScriptAlias names script and handler
+ *           access, users, groups   hook scripts, where the configuration names them
  *           handler       embedded: gateway; process group: proxy
  *
  * It stays mapped (linked with -z nodelete) when httpd unloads it between two passes of its
@@ -52,22 +53,39 @@ static int on_translate_name(request_rec *r)
     return wsgi_mapping_translate(r);
 }
 
+static int on_check_access(request_rec *r)
+{
+    return wsgi_hook_check_access(r);
+}
+
 static int on_handler(request_rec *r)
 {
     return wsgi_handler_serve(r);
 }
 
+static void register_providers(apr_pool_t *pool)
+{
+    ap_register_auth_provider(pool, AUTHN_PROVIDER_GROUP, "wsgi", AUTHN_PROVIDER_VERSION,
+                              &wsgi_hook_users, AP_AUTH_INTERNAL_PER_CONF);
+    ap_register_auth_provider(pool, AUTHZ_PROVIDER_GROUP, "wsgi-group", AUTHZ_PROVIDER_VERSION,
+                              &wsgi_hook_groups, AP_AUTH_INTERNAL_PER_CONF);
+}
+
 static void register_hooks(apr_pool_t *pool)
 {
-    (void)pool;
     static const char *const after_alias[] = {"mod_alias.c", NULL};
     static const char *const before_users[] = {"mod_userdir.c", "mod_vhost_alias.c", NULL};
+    static const char *const after_tls[] = {"mod_ssl.c", NULL};
+    static const char *const before_hosts[] = {"mod_authz_host.c", "mod_access_compat.c", NULL};
 
     ap_hook_check_config(on_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(on_post_config, NULL, NULL, APR_HOOK_LAST);
     ap_hook_monitor(on_monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(on_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_translate_name(on_translate_name, after_alias, before_users, APR_HOOK_MIDDLE);
+    ap_hook_check_access(on_check_access, after_tls, before_hosts, APR_HOOK_MIDDLE,
+                         AP_AUTH_INTERNAL_PER_CONF);
+    register_providers(pool);
     ap_hook_handler(on_handler, NULL, NULL, APR_HOOK_MIDDLE);
 }
 

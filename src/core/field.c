@@ -92,7 +92,8 @@ bool wsgi_bytes_equal_nocase(wsgi_bytes_t a, wsgi_bytes_t b)
         return false;
     }
     for (size_t i = 0; i < a.len; i++) {
-        if (lower((unsigned char)a.data[i]) != lower((unsigned char)b.data[i])) {
+        if (a.data[i] != b.data[i] &&
+            lower((unsigned char)a.data[i]) != lower((unsigned char)b.data[i])) {
             return false;
         }
     }

@@ -17,25 +17,19 @@ static const wsgi_bytes_t keys[WSGI_META_COUNT] = {
 #undef WSGI_META_AS
 };
 
-/* The longest of the keys: enough room for each, and a bound for what is worth a look. */
-union longest_key {
-#define WSGI_META(name)         char of_##name[sizeof(#name) - 1];
-#define WSGI_META_AS(name, key) char of_##name[sizeof(key) - 1];
-#include "wsgi_meta.def"
-#undef WSGI_META
-#undef WSGI_META_AS
-};
-
 /* A hash without collisions among the keys, so that one comparison decides. Should a new key meet
  * an old one, other factors are to be found. */
 enum { SLOT_COUNT = 256 };
 
+static unsigned slot_by(size_t len, char before_last, char middle)
+{
+    return (2 * (unsigned)len + 44 * (unsigned char)before_last + 95 * (unsigned char)middle) %
+           SLOT_COUNT;
+}
+
 static unsigned slot_of(const char *key, size_t len)
 {
-    const unsigned before_last = (unsigned char)key[len - 2];
-    const unsigned middle = (unsigned char)key[len / 2];
-
-    return (2 * (unsigned)len + 44 * before_last + 95 * middle) % SLOT_COUNT;
+    return slot_by(len, key[len - 2], key[len / 2]);
 }
 
 _Static_assert(WSGI_META_COUNT <= UINT8_MAX, "a slot holds a number in 8 bits");
@@ -90,19 +84,49 @@ size_t wsgi_meta_key_from_field(const char *field, size_t len, char *key)
     return len > 0 ? PREFIX_BYTES + len : 0;
 }
 
+/* The byte at index i of the key that a field has. */
+static char byte_of_key(const char *field, size_t i)
+{
+    return i < PREFIX_BYTES ? PREFIX[i] : key_bytes[(unsigned char)field[i - PREFIX_BYTES]];
+}
+
+static bool is_named(const char *field, size_t len, const char *key)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (key_bytes[(unsigned char)field[i]] != key[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* RFC 3875 gives these two, and only these, a key without the prefix. */
+static unsigned find_bare(const char *field, size_t len)
+{
+    static const unsigned numbers[] = {WSGI_META_CONTENT_TYPE, WSGI_META_CONTENT_LENGTH};
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        const wsgi_bytes_t key = keys[numbers[i]];
+
+        if (key.len == len && is_named(field, len, key.data)) {
+            return numbers[i];
+        }
+    }
+    return WSGI_META_NONE;
+}
+
+/* Most fields are found, or not, without their key being made. */
 unsigned wsgi_meta_find_field(const char *field, size_t len)
 {
-    char key[sizeof(union longest_key)];
+    const size_t key_len = PREFIX_BYTES + len;
 
-    if (len > sizeof(key) - PREFIX_BYTES || wsgi_meta_key_from_field(field, len, key) == 0) {
+    if (len == 0) {
         return WSGI_META_NONE;
     }
-    const unsigned number = wsgi_meta_find(key, PREFIX_BYTES + len);
-    if (number != WSGI_META_NONE) {
-        return number;
-    }
-    /* RFC 3875 gives these two, and only these, a key without the prefix. */
-    const unsigned bare = wsgi_meta_find(key + PREFIX_BYTES, len);
-    const bool is_content = bare == WSGI_META_CONTENT_TYPE || bare == WSGI_META_CONTENT_LENGTH;
-    return is_content ? bare : WSGI_META_NONE;
+    const unsigned number =
+        slots[slot_by(key_len, byte_of_key(field, key_len - 2), byte_of_key(field, key_len / 2))];
+    const wsgi_bytes_t key = keys[number];
+    const bool is_it = key.len == key_len && wsgi_bytes_are_same(key.data, PREFIX, PREFIX_BYTES) &&
+                       is_named(field, len, key.data + PREFIX_BYTES);
+    return is_it ? number : find_bare(field, len);
 }

@@ -4,6 +4,7 @@
 #include "wsgi_core.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,20 @@ void wsgi_fd_close(int *fd)
         errno = saved_errno;
     }
     *fd = -1;
+}
+
+int wsgi_thread_start(pthread_t *thread, const char *name, void *(*run)(void *), void *data)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int error = pthread_create(thread, NULL, run, data);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0) {
+        (void)pthread_setname_np(*thread, name);
+    }
+    return error;
 }
 
 static int64_t clock_us(clockid_t clock)

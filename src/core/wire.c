@@ -20,7 +20,8 @@ struct request_header {
     uint64_t id, body_length, script_mtime_us, request_start_us, queue_start_us;
     uint32_t flags, var_count, body_first_len;
     uint32_t text_lens[6];
-    uint32_t zero;
+    uint8_t log_level, tries;
+    uint16_t zero;
     uint64_t firm_until_us;
 };
 _Static_assert(sizeof(struct request_header) == 88, "no padding on the wire");
@@ -55,7 +56,7 @@ enum {
     HELLO_BYTES = 12,
     FILE_BYTES = 16,
     NUMBER_BYTES = 4,
-    LOG_LEAST = 5, /* level and NUL */
+    LOG_LEAST = 14, /* level, line, length of the file's name, two NULs */
     REQUEST_FLAGS = WSGI_REQUEST_HTTPS | WSGI_REQUEST_RELOADING | WSGI_REQUEST_EXPECT |
                     WSGI_REQUEST_BODY_INCLUDED | WSGI_REQUEST_HANDLER_SCRIPT |
                     WSGI_REQUEST_OPEN_NAME | WSGI_REQUEST_IGNORE_ACTIVITY
@@ -306,6 +307,8 @@ static char *write_request_header(char *at, const wsgi_request_t *request)
         .flags = htole32(request->flags),
         .var_count = htole32((uint32_t)request->var_count),
         .body_first_len = htole32((uint32_t)request->body_first.len),
+        .log_level = request->log_level,
+        .tries = request->tries,
         .firm_until_us = htole64((uint64_t)request->firm_until_us),
     };
 
@@ -339,6 +342,15 @@ int wsgi_wire_put_request(wsgi_buffer_t *out, uint8_t flags, const wsgi_request_
     return WSGI_OK;
 }
 
+void wsgi_wire_note_tries(wsgi_buffer_t *request, unsigned tries)
+{
+    const size_t at = WSGI_WIRE_HEADER_BYTES + offsetof(struct request_header, tries);
+
+    if (request->len > at) {
+        request->data[at] = (char)(tries < UINT8_MAX ? tries : UINT8_MAX);
+    }
+}
+
 static void set_from_header(wsgi_request_t *request, const struct request_header *header)
 {
     *request = (wsgi_request_t){
@@ -349,6 +361,8 @@ static void set_from_header(wsgi_request_t *request, const struct request_header
         .request_start_us = (int64_t)le64toh(header->request_start_us),
         .queue_start_us = (int64_t)le64toh(header->queue_start_us),
         .var_count = le32toh(header->var_count),
+        .log_level = header->log_level,
+        .tries = header->tries,
         .firm_until_us = (int64_t)le64toh(header->firm_until_us),
     };
 }
@@ -544,10 +558,14 @@ static uint32_t clamp_level(uint32_t level)
 int wsgi_wire_put_log(wsgi_buffer_t *out, const wsgi_wire_log_t *line)
 {
     char *at;
-    const int code = open_frame(out, WSGI_FRAME_LOG, 0, (uint64_t)line->text.len + LOG_LEAST, &at);
+    const uint64_t bytes = countable(line->file.len) + countable(line->text.len) + LOG_LEAST;
+    const int code = open_frame(out, WSGI_FRAME_LOG, 0, bytes, &at);
 
     if (code == WSGI_OK) {
         at = wsgi_write_u32(at, clamp_level(line->level));
+        at = wsgi_write_u32(at, line->line);
+        at = wsgi_write_u32(at, (uint32_t)line->file.len);
+        at = wsgi_write_text(at, line->file);
         wsgi_write_text(at, line->text);
     }
     return code;
@@ -561,7 +579,13 @@ int wsgi_wire_get_log(wsgi_bytes_t payload, wsgi_wire_log_t *line)
         return WSGI_E_PROTOCOL;
     }
     line->level = clamp_level(wsgi_read_u32(&in));
-    line->text = wsgi_read_text(&in, payload.len - LOG_LEAST);
+    line->line = wsgi_read_u32(&in);
+    const size_t file_len = wsgi_read_u32(&in);
+    if (file_len > payload.len - LOG_LEAST) {
+        return WSGI_E_PROTOCOL;
+    }
+    line->file = wsgi_read_text(&in, file_len);
+    line->text = wsgi_read_text(&in, payload.len - LOG_LEAST - file_len);
     return wsgi_reader_is_done(&in) ? WSGI_OK : WSGI_E_PROTOCOL;
 }
 

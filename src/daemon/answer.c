@@ -17,6 +17,7 @@
 
 #define BATCH_FRAMES    16 /* DATA frames in one write: 1 MiB */
 #define BATCH_PIECES    (2 * BATCH_FRAMES + 3)
+#define FILE_BYTES      256u        /* of the name of a source file there */
 #define LINE_BYTES      (16u << 10) /* of a LOG frame: small enough to be sent whole or not at all */
 #define FILE_COPY_BYTES (256u << 10)
 
@@ -306,16 +307,15 @@ static int send_file(wsgi_exchange_t *ex, int fd, int64_t offset, int64_t length
 /* --- the rest -------------------------------------------------------------------------------- */
 
 /* A LOG frame if it can be sent at once. What went out of it in part is owed. */
-static bool send_line(wsgi_connection_t *conn, int level, const char *text)
+static bool send_line(wsgi_connection_t *conn, const wsgi_wire_log_t *line)
 {
-    wsgi_wire_log_t line = {.level = (uint32_t)level, .text = {text, strnlen(text, LINE_BYTES)}};
     struct iovec piece;
     ssize_t sent = -1;
 
     if (conn->is_ended || conn->is_gone || conn->debt.len > 0) {
         return false;
     }
-    if (wsgi_wire_put_log(&conn->line, &line) == WSGI_OK) {
+    if (wsgi_wire_put_log(&conn->line, line) == WSGI_OK) {
         piece = (struct iovec){conn->line.data, conn->line.len};
         sent = send_pieces(conn->fd, &piece, 1, -1);
     }
@@ -330,12 +330,19 @@ static bool send_line(wsgi_connection_t *conn, int level, const char *text)
 
 /* `logging` holds a lock while it writes: a slow client must not freeze the worker. A line that
  * cannot go to httpd at once goes to the inherited log, with the id of its request. */
-static void log_line(wsgi_exchange_t *ex, int level, const char *text)
+static void log_line(wsgi_exchange_t *ex, int level, const char *file, int number, const char *text)
 {
     const wsgi_bytes_t *id = &ex->request.log_id;
+    const wsgi_wire_log_t line = {
+        .level = (uint32_t)level,
+        .line = (uint32_t)number,
+        .file = {file != NULL ? file : "", file != NULL ? strnlen(file, FILE_BYTES) : 0},
+        .text = {text, strnlen(text, LINE_BYTES)},
+    };
 
-    if (!send_line((wsgi_connection_t *)ex, level, text)) {
-        wsgi_log(level, "[request %.*s] %s", (int)id->len, id->data != NULL ? id->data : "", text);
+    if (!send_line((wsgi_connection_t *)ex, &line) && wsgi_log_is_enabled(level)) {
+        wsgi_log_at(level, file != NULL ? file : __FILE__, file != NULL ? number : __LINE__,
+                    "[request %.*s] %s", (int)id->len, id->data != NULL ? id->data : "", text);
     }
 }
 

@@ -199,7 +199,7 @@ static enum wsgi_connection_state refuse_late(wsgi_connection_t *conn)
              WSGI_ID(1412) "[%s] the request is not begun: it has waited for %.1f s, longer than "
                            "queue-timeout; raise processes= or threads=",
              conn->settings->group, (double)age_us(conn) / 1e6);
-    ex->verbs->log(ex, WSGI_LOG_ERR, line);
+    ex->verbs->log(ex, WSGI_LOG_ERR, NULL, 0, line);
     ex->verbs->finish(ex, WSGI_FAILED, 504);
     return WSGI_CONNECTION_CLOSE;
 }
@@ -238,7 +238,7 @@ static enum wsgi_connection_state run_request(wsgi_connection_t *conn)
 
 static int refuse_without_interpreter(wsgi_exchange_t *ex, const wsgi_result_t *result)
 {
-    ex->verbs->log(ex, WSGI_LOG_ERR, result->detail);
+    ex->verbs->log(ex, WSGI_LOG_ERR, NULL, 0, result->detail);
     return ex->verbs->finish(ex, WSGI_FAILED, 500);
 }
 

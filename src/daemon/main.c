@@ -83,6 +83,20 @@ static int map_counters(wsgi_process_t *process, wsgi_result_t *result)
     return WSGI_OK;
 }
 
+static int map_scoreboard(wsgi_process_t *process, wsgi_result_t *result)
+{
+    int fd = WSGI_FD_SCOREBOARD;
+
+    if (process->settings.server_metrics) {
+        process->scoreboard = wsgi_scoreboard_map(fd, result);
+        if (process->scoreboard == NULL) {
+            return result->code;
+        }
+    }
+    wsgi_fd_close(&fd);
+    return WSGI_OK;
+}
+
 /* --- what it inherited ----------------------------------------------------------------------- */
 
 static int close_rest(wsgi_process_t *process, wsgi_result_t *result)
@@ -139,10 +153,10 @@ static const struct {
     int (*run)(wsgi_process_t *process, wsgi_result_t *result);
     enum wsgi_exit status; /* where it fails */
 } steps[] = {
-    {close_rest, WSGI_EXIT_SYSTEM},      {leave_session, WSGI_EXIT_SYSTEM},
-    {read_settings, WSGI_EXIT_HANDOVER}, {map_counters, WSGI_EXIT_COUNTERS},
-    {wait_out_delay, WSGI_EXIT_OK},      {take_identity, WSGI_EXIT_IDENTITY},
-    {follow_parent, WSGI_EXIT_OK},
+    {close_rest, WSGI_EXIT_SYSTEM},       {leave_session, WSGI_EXIT_SYSTEM},
+    {read_settings, WSGI_EXIT_HANDOVER},  {map_counters, WSGI_EXIT_COUNTERS},
+    {map_scoreboard, WSGI_EXIT_COUNTERS}, {wait_out_delay, WSGI_EXIT_OK},
+    {take_identity, WSGI_EXIT_IDENTITY},  {follow_parent, WSGI_EXIT_OK},
 };
 
 /* Callers of a group that cannot start get 503 at once. */

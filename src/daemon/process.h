@@ -8,6 +8,7 @@
 
 #include "wsgi_handover.h"
 #include "wsgi_metrics.h"
+#include "wsgi_scoreboard.h"
 
 /* Exit statuses. None may ever be 15: httpd takes that from any of its children as the order to
  * stop (APEXIT_CHILDFATAL). */
@@ -30,6 +31,7 @@ typedef struct wsgi_process {
     wsgi_group_settings_t settings;
     char *blob; /* what the settings' texts point into */
     wsgi_counters_t *counters;
+    wsgi_scoreboard_map_t *scoreboard; /* httpd's, to read; NULL without server-metrics */
     wsgi_title_t title;
 } wsgi_process_t;
 

@@ -16,7 +16,6 @@ static void *run(void *data)
     const wsgi_signals_t *signals = data;
     unsigned char number;
 
-    pthread_setname_np(pthread_self(), "wsgi:signals");
     while (read(signals->read_fd, &number, 1) == 1) {
         wsgi_runtime_publish_signal(number);
     }
@@ -27,12 +26,8 @@ static void *run(void *data)
 static int start_thread(wsgi_signals_t *signals)
 {
     pthread_t thread;
-    sigset_t all, before;
+    const int error = wsgi_thread_start(&thread, "wsgi:signals", run, signals);
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int error = pthread_create(&thread, NULL, run, signals);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error == 0) {
         pthread_detach(thread);
     }

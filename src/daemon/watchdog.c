@@ -151,13 +151,12 @@ static void *run_hand(void *data)
     wsgi_watchdog_t *self = data;
     wishes_t wishes;
 
-    pthread_setname_np(pthread_self(), "wsgi:hand");
     while (!(wishes = take_wishes(self)).end) {
+        if (wishes.stacks) {
+            log_stacks(self); /* where requests are before they are interrupted */
+        }
         if (wishes.interrupts) {
             interrupt_all(self);
-        }
-        if (wishes.stacks) {
-            log_stacks(self);
         }
         if (wishes.probe) {
             probe(self);
@@ -187,6 +186,7 @@ static void begin_interrupt(wsgi_watchdog_t *self, wsgi_flight_t *flight, uint64
         return;
     }
     flight->wishes_interrupt = serial;
+    wish(self, &self->wants_stacks);
     wish(self, &self->wants_interrupts);
 }
 
@@ -342,7 +342,6 @@ static void *run(void *data)
 {
     wsgi_watchdog_t *self = data;
 
-    pthread_setname_np(pthread_self(), "wsgi:watchdog");
     while (!self->is_stopping) {
         wait_until(self, act(self, wsgi_now_us()));
     }
@@ -358,20 +357,11 @@ void wsgi_watchdog_release(wsgi_watchdog_t *self)
     wsgi_flights_wake(self->settings.flights);
 }
 
-/* Signals of the process are the main thread's. */
 static int start_threads(wsgi_watchdog_t *self)
 {
-    sigset_t all, before;
-    int error;
+    const int error = wsgi_thread_start(&self->hand, "wsgi:hand", run_hand, self);
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&self->hand, NULL, run_hand, self);
-    if (error == 0) {
-        error = pthread_create(&self->thread, NULL, run, self);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
+    return error == 0 ? wsgi_thread_start(&self->thread, "wsgi:watchdog", run, self) : error;
 }
 
 static wsgi_watchdog_t *make(const wsgi_watchdog_settings_t *settings)
@@ -383,7 +373,8 @@ static wsgi_watchdog_t *make(const wsgi_watchdog_settings_t *settings)
     }
     self->settings = *settings;
     self->rules = wsgi_watch_settings(settings->group);
-    self->started_us = self->ended_us = wsgi_now_us();
+    self->started_us = wsgi_now_us();
+    self->ended_us = self->started_us;
     self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->changed, NULL);

@@ -139,8 +139,14 @@ static int take_surroundings(worker_t *worker, wsgi_result_t *result)
     return WSGI_OK;
 }
 
+static wsgi_scoreboard_t *read_scoreboard(void)
+{
+    return wsgi_scoreboard_read(wsgi_the_worker->settings->process->scoreboard);
+}
+
 static int start_python(worker_t *worker, wsgi_result_t *result)
 {
+    const wsgi_process_t *process = worker->settings->process;
     const wsgi_group_settings_t *group = worker->group;
     const wsgi_runtime_settings_t runtime = {
         .python_home = group->python_home,
@@ -150,6 +156,10 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
         .process_group = group->name,
         .main_name = group->main_application_group,
         .server_description = group->server_description,
+        .server_build_date = group->server_build_date,
+        .mpm_name = group->mpm_name,
+        .mpm_processes = (int)group->mpm_processes,
+        .mpm_threads = (int)group->mpm_threads,
         .server_version = (int)group->server_version,
         .processes = (int)group->processes,
         .threads = (int)group->threads,
@@ -167,6 +177,8 @@ static int start_python(worker_t *worker, wsgi_result_t *result)
         .allow_signals = group->allow_signals != 0 || is_service(worker),
         .abandon_interpreters = group->abandon_interpreters != 0,
         .per_interpreter_gil = group->per_interpreter_gil != 0,
+        .read_scoreboard = process->scoreboard != NULL ? read_scoreboard : NULL,
+        .interpreter_options = group->interpreter_options,
         .is_case_blind = group->is_case_blind != 0,
         .free_threading = group->free_threading != 0,
         .can_interrupt = group->request_timeout_s > 0 && group->interrupt_timeout_s > 0,
@@ -235,6 +247,30 @@ static int become_service(worker_t *worker, wsgi_result_t *result)
 {
     wsgi_fd_close(&worker->rendezvous_fd);
     return wsgi_runtime_exit_on_sigterm(result);
+}
+
+/* Sizes and timers, as the hand-over has them. */
+static void log_settings(const wsgi_group_settings_t *group)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } numbers[] = {
+#define TEXT(member)
+#define NUMBER(member) {#member, offsetof(wsgi_group_settings_t, member)},
+#include "wsgi_group.def"
+#undef TEXT
+#undef NUMBER
+    };
+    char text[2048];
+    size_t used = 0;
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]) && used < sizeof(text); i++) {
+        const int64_t *value = (const void *)((const char *)group + numbers[i].offset);
+        used += (size_t)snprintf(text + used, sizeof(text) - used, " %s=%lld", numbers[i].name,
+                                 (long long)*value);
+    }
+    wsgi_log(WSGI_LOG_DEBUG, "[%s] settings:%s", group->name, text);
 }
 
 typedef int (*step_t)(worker_t *worker, wsgi_result_t *result);
@@ -458,6 +494,9 @@ void wsgi_worker_run(const wsgi_worker_settings_t *settings)
     }
     wsgi_the_worker = &worker;
     set_title(&worker);
+    if (wsgi_log_is_enabled(WSGI_LOG_DEBUG)) {
+        log_settings(worker.group);
+    }
     describe_connections(&worker);
     if (start(&worker, &result) != WSGI_OK) {
         cannot_start(&worker, &result);

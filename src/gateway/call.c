@@ -53,25 +53,29 @@ void wsgi_call_close(wsgi_call_t *call)
 
 /* Log lines. */
 
-static void write_prefixed(wsgi_call_t *call, int level, const char *text)
+static void write_prefixed(wsgi_call_t *call, int level, const char *file, int number,
+                           const char *text)
 {
     char *line;
     if (asprintf(&line, "[%s] %s", call->ex->request.script.data, text) >= 0) {
-        call->ex->verbs->log(call->ex, level, line);
+        call->ex->verbs->log(call->ex, level, file, number, line);
         free(line);
     }
 }
 
 /* Detached; from any thread of the application. While another verb runs, and in a process that the
  * application forked, the process's own log must do: a line must never wait for a client. */
-static void write_log(void *baton, int level, const char *text)
+static void write_log(void *baton, int level, const char *file, int number, const char *text)
 {
     wsgi_call_t *call = baton;
     if (wsgi_runtime_is_forked() || pthread_mutex_trylock(&call->verb_lock) != 0) {
-        wsgi_log(level, "[%s] %s", call->ex->request.script.data, text);
+        if (wsgi_log_is_enabled(level)) {
+            wsgi_log_at(level, file != NULL ? file : __FILE__, file != NULL ? number : __LINE__,
+                        "[%s] %s", call->ex->request.script.data, text);
+        }
         return;
     }
-    write_prefixed(call, level, text);
+    write_prefixed(call, level, file, number, text);
     wsgi_call_unlock(call);
 }
 
@@ -90,7 +94,7 @@ void wsgi_call_log(wsgi_call_t *call, int level, const char *fmt, ...)
 
 void wsgi_call_log_detached(wsgi_call_t *call, int level, const char *text)
 {
-    write_log(call, level, text);
+    write_log(call, level, NULL, 0, text);
 }
 
 /* Beginning and end. */
@@ -99,7 +103,7 @@ void wsgi_call_init(wsgi_call_t *call, wsgi_exchange_t *ex)
 {
     memset(call, 0, offsetof(wsgi_call_t, tail));
     call->ex = ex;
-    call->log = (wsgi_log_target_t){write_log, call};
+    call->log = (wsgi_log_target_t){write_log, call, ex->request.log_level};
     call->content_length = WSGI_LENGTH_UNKNOWN;
     call->daemon_start_us = ex->request.process_group.len > 0 ? wsgi_wall_us() : 0;
     pthread_mutex_init(&call->verb_lock, NULL);
@@ -125,10 +129,21 @@ void wsgi_call_leave_to_parent(const wsgi_call_t *call)
     }
 }
 
+void wsgi_call_log_exception(wsgi_call_t *call)
+{
+    WSGI_AUTO_REF PyObject *exception = wsgi_py_take_exception();
+    if (exception == NULL) {
+        return;
+    }
+    wsgi_py_raise(Py_NewRef(exception));
+    wsgi_pylog_exception(call->py, call->ex->request.script.data);
+    wsgi_observe_exception(call->py, call->gateway, call, exception);
+}
+
 void wsgi_call_fail_exception(wsgi_call_t *call)
 {
     wsgi_call_leave_to_parent(call);
     const unsigned status = wsgi_py_has_timed_out(call->py) ? 504 : 500;
-    wsgi_pylog_exception(call->py, call->ex->request.script.data);
+    wsgi_call_log_exception(call);
     wsgi_call_fail(call, WSGI_E_INVALID, status);
 }

@@ -14,7 +14,9 @@
 /* Told by the host itself, from no field or variable of a request. */
 static bool is_ours(unsigned number)
 {
-    return number >= WSGI_META_MOD_WSGI_SCRIPT_NAME && number <= WSGI_META_MOD_WSGI_CONNECTION_ID;
+    return (number >= WSGI_META_MOD_WSGI_SCRIPT_NAME &&
+            number <= WSGI_META_MOD_WSGI_CONNECTION_ID) ||
+           number == WSGI_META_MOD_WSGI_MOUNT_POINT;
 }
 
 /* The template. */
@@ -109,11 +111,12 @@ PyObject *wsgi_environ_template(wsgi_call_t *call)
     return wsgi_py_steal(&dict);
 }
 
-static inline bool is_same(PyObject *memo_b, wsgi_bytes_t bytes)
+/* For each value of each request: always in line. */
+static inline __attribute__((always_inline)) bool is_same(PyObject *memo_b, wsgi_bytes_t bytes)
 {
     return memo_b != NULL && bytes.data != NULL &&
            (size_t)PyUnicode_GET_LENGTH(memo_b) == bytes.len &&
-           memcmp(PyUnicode_DATA(memo_b), bytes.data, bytes.len) == 0;
+           wsgi_bytes_are_same(PyUnicode_DATA(memo_b), bytes.data, bytes.len);
 }
 
 /* Short ASCII only: there, characters are bytes, and all decodings agree. */
@@ -197,9 +200,6 @@ static void exclude(wsgi_numbers_t *set, unsigned number)
 
 static unsigned number_of(const wsgi_var_t *var)
 {
-    if (var->number == WSGI_META_NONE) {
-        return wsgi_meta_find(var->name.data, var->name.len);
-    }
     return var->number < WSGI_META_COUNT ? var->number : WSGI_META_NONE;
 }
 
@@ -283,22 +283,39 @@ static int drop_stale(wsgi_call_t *call, const wsgi_numbers_t *settled)
     return 0;
 }
 
-/* A variable without a number, such as one of SetEnv. It must not pass for one of ours. */
-static int put_named(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var)
+static int put_new_name(const wsgi_gateway_t *gateway, PyObject *dict, const wsgi_var_t *var,
+                        PyObject **kept)
 {
     WSGI_AUTO_REF PyObject *key = wsgi_py_text(var->name.data, var->name.len);
-    int is_forged = key != NULL ? PyDict_Contains(call->gateway->our_keys, key) : -1;
+    int is_forged = key != NULL ? PyDict_Contains(gateway->our_keys, key) : -1;
     if (is_forged != 0) {
         return is_forged < 0 ? -1 : 0;
+    }
+    if (kept != NULL && is_plain(var->name)) {
+        Py_XSETREF(*kept, Py_NewRef(key));
     }
     return put(dict, key, meta_value(WSGI_META_NONE, var->value));
 }
 
+/* A variable without a number, such as one of SetEnv. It must not pass for one of ours. */
+static int put_named(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var)
+{
+    uint64_t hash = wsgi_name_hash(var->name.data, var->name.len);
+    PyObject **kept = &call->kit->keys[hash % WSGI_KEPT_KEYS];
+    return is_same(*kept, var->name) ? put(dict, *kept, meta_value(WSGI_META_NONE, var->value))
+                                     : put_new_name(call->gateway, dict, var, kept);
+}
+
+static int put_numbered(const wsgi_gateway_t *gateway, PyObject *dict, const wsgi_var_t *var,
+                        unsigned number)
+{
+    return put(dict, gateway->meta_keys[number], meta_value(number, var->value));
+}
+
 static int put_var(wsgi_call_t *call, PyObject *dict, const wsgi_var_t *var, unsigned number)
 {
-    return number != WSGI_META_NONE
-               ? put(dict, call->gateway->meta_keys[number], meta_value(number, var->value))
-               : put_named(call, dict, var);
+    return number != WSGI_META_NONE ? put_numbered(call->gateway, dict, var, number)
+                                    : put_named(call, dict, var);
 }
 
 static int put_unsettled(wsgi_call_t *call, PyObject *dict, const wsgi_numbers_t *settled,
@@ -358,8 +375,9 @@ static int put_time(wsgi_call_t *call, PyObject *dict, enum wsgi_typed_key key, 
 static int put_times(wsgi_call_t *call, PyObject *dict)
 {
     const wsgi_request_t *request = &call->ex->request;
+    call->application_start_us = wsgi_wall_us();
     return put_time(call, dict, WSGI_KEY_REQUEST_START, request->request_start_us) ||
-           put_time(call, dict, WSGI_KEY_APPLICATION_START, wsgi_wall_us());
+           put_time(call, dict, WSGI_KEY_APPLICATION_START, call->application_start_us);
 }
 
 /* The template says 0.0 for both. */
@@ -382,16 +400,42 @@ static int put_native(wsgi_call_t *call, PyObject *dict)
     return put(dict, call->gateway->name_request_rec, PyCapsule_New(ex->native, NULL, NULL));
 }
 
-PyObject *wsgi_environ_resource(wsgi_call_t *call)
+PyObject *wsgi_environ_meta(wsgi_call_t *call, unsigned number)
 {
     const wsgi_request_t *request = &call->ex->request;
     for (size_t i = request->var_count; i > 0; i--) {
         const wsgi_var_t *var = &request->vars[i - 1];
-        if (number_of(var) == WSGI_META_SCRIPT_FILENAME) {
-            return meta_value(WSGI_META_SCRIPT_FILENAME, var->value);
+        if (number_of(var) == number) {
+            return meta_value(number, var->value);
         }
     }
-    return wsgi_py_text("", 0);
+    return NULL;
+}
+
+PyObject *wsgi_environ_resource(wsgi_call_t *call)
+{
+    PyObject *resource = wsgi_environ_meta(call, WSGI_META_SCRIPT_FILENAME);
+    return resource != NULL || PyErr_Occurred() ? resource : wsgi_py_text("", 0);
+}
+
+/* For who keeps no kit. */
+static int put_plainly(const wsgi_gateway_t *gateway, PyObject *dict, const wsgi_var_t *var)
+{
+    unsigned number = number_of(var);
+    return number != WSGI_META_NONE ? put_numbered(gateway, dict, var, number)
+                                    : put_new_name(gateway, dict, var, NULL);
+}
+
+PyObject *wsgi_environ_from_vars(const wsgi_gateway_t *gateway, const wsgi_var_t *vars,
+                                 size_t count)
+{
+    WSGI_AUTO_REF PyObject *dict = PyDict_New();
+    for (size_t i = 0; dict != NULL && i < count; i++) {
+        if (put_plainly(gateway, dict, &vars[i]) != 0) {
+            return NULL;
+        }
+    }
+    return wsgi_py_steal(&dict);
 }
 
 PyObject *wsgi_environ_new(wsgi_call_t *call)

@@ -22,15 +22,28 @@ static wsgi_call_t *call_of(PyObject *self)
     return call;
 }
 
+static void note_read(wsgi_call_t *call, int64_t took_us, ssize_t got)
+{
+    call->account.reads++;
+    call->account.read_us += took_us;
+    if (call->figures != NULL) {
+        wsgi_figures_add_read(call->figures, took_us, got);
+    }
+}
+
 /* Asks the exchange; what it says is remembered while the exchange is still ours. */
 static int read_exchange(wsgi_call_t *call, char *data, size_t len, ssize_t *got)
 {
     if (!wsgi_call_lock(call)) {
         return -1;
     }
+    const int64_t begun_us = wsgi_call_clock(call);
+    int64_t took_us = 0;
     WSGI_PY_BLOCKING(call->py) {
         *got = call->ex->verbs->read_body(call->ex, data, len, WSGI_READ_BLOCK);
+        took_us = wsgi_call_took(begun_us);
     }
+    note_read(call, took_us, *got);
     call->read_error = *got < 0 ? (int)*got : 0;
     call->received += *got > 0 ? *got : 0;
     wsgi_call_unlock(call);

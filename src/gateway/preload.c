@@ -5,15 +5,29 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "gateway_private.h"
 
-#include <signal.h>
 #include <string.h>
+
+static void log_exception(wsgi_py_t *py, const char *script)
+{
+    WSGI_AUTO_REF PyObject *exception = wsgi_py_take_exception();
+    const wsgi_gateway_t *gateway = wsgi_py_component(py, &wsgi_gateway_component);
+    PyErr_Clear();
+    if (exception == NULL) {
+        return;
+    }
+    wsgi_py_raise(Py_NewRef(exception));
+    wsgi_pylog_exception(py, script);
+    if (gateway != NULL) {
+        wsgi_observe_exception(py, gateway, NULL, exception);
+    }
+}
 
 static int fail_import(wsgi_py_t *py, const char *script, wsgi_result_t *result)
 {
     if (wsgi_runtime_is_forked()) {
         wsgi_py_end_forked(py, script);
     }
-    wsgi_pylog_exception(py, script);
+    log_exception(py, script);
     return wsgi_fail(result, WSGI_E_INVALID,
                      "script '%s' could not be loaded ahead of the requests; the lines before say "
                      "why",
@@ -78,16 +92,11 @@ static void *run_import(void *data)
 static int load_by_thread(wsgi_import_t *import)
 {
     pthread_t thread;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&thread, NULL, run_import, import);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int failed = wsgi_thread_start(&thread, "wsgi:import", run_import, import);
     if (failed != 0) {
         return wsgi_fail(import->result, WSGI_E_IO, "script '%s' cannot be loaded: no thread (%s)",
                          import->script, strerror(failed));
     }
-    pthread_setname_np(thread, "wsgi:import");
     pthread_join(thread, NULL);
     return import->code;
 }

@@ -46,22 +46,40 @@ static size_t fit(const wsgi_call_t *call, size_t len)
     return (int64_t)len <= left ? len : (size_t)left;
 }
 
+static void note_written(wsgi_call_t *call, int64_t took_us, int64_t len)
+{
+    call->account.write_us += took_us;
+    if (call->figures != NULL) {
+        wsgi_figures_add_write(call->figures, took_us, len);
+    }
+}
+
 static int send_bytes(wsgi_call_t *call, const char *data, size_t len, enum wsgi_send_flag flag)
 {
     int code = WSGI_OK;
     if (!wsgi_call_lock(call)) {
         return WSGI_E_AGAIN;
     }
+    const int64_t begun_us = wsgi_call_clock(call);
+    int64_t took_us = 0;
     WSGI_PY_BLOCKING(call->py) {
         code = give_head(call);
         if (code == WSGI_OK) {
             code = call->ex->verbs->send_body(call->ex, data, len, flag);
         }
+        took_us = wsgi_call_took(begun_us);
     }
+    note_written(call, took_us, code == WSGI_OK ? (int64_t)len : 0);
     call->sent += code == WSGI_OK ? (int64_t)len : 0;
     code = sticky(call, code);
     wsgi_call_unlock(call);
     return code;
+}
+
+static void note_produced(wsgi_call_t *call, int64_t len)
+{
+    call->account.produced += len;
+    call->account.writes++;
 }
 
 int wsgi_response_send(wsgi_call_t *call, PyObject *chunk, enum wsgi_send_flag flag)
@@ -70,6 +88,7 @@ int wsgi_response_send(wsgi_call_t *call, PyObject *chunk, enum wsgi_send_flag f
     if (call->send_error != 0 || len == 0) {
         return call->send_error;
     }
+    note_produced(call, (int64_t)len);
     size_t fitting = fit(call, len);
     return fitting > 0 ? send_bytes(call, PyBytes_AS_STRING(chunk), fitting, flag) : WSGI_OK;
 }
@@ -133,6 +152,7 @@ static int send_chunk(wsgi_call_t *call, PyObject *chunk, enum wsgi_send_flag fl
  * been left. */
 static int keep_tail(wsgi_call_t *call, PyObject *chunk)
 {
+    note_produced(call, PyBytes_GET_SIZE(chunk));
     size_t len = fit(call, (size_t)PyBytes_GET_SIZE(chunk));
     memcpy(call->tail, PyBytes_AS_STRING(chunk), len);
     call->tail_len = len;
@@ -145,7 +165,8 @@ static int send_last(wsgi_call_t *call, PyObject *chunk)
         return -1;
     }
     size_t len = (size_t)PyBytes_GET_SIZE(chunk);
-    if (call->send_error != 0 || wsgi_response_is_short(call, len)) {
+    if (call->send_error != 0 || wsgi_response_is_short(call, len) ||
+        wsgi_call_is_observed(call)) { /* who hear of the end when all is sent, and may log */
         return send_chunk(call, chunk, WSGI_SEND_MORE);
     }
     return len <= WSGI_TAIL_BYTES ? keep_tail(call, chunk)
@@ -202,12 +223,17 @@ static int send_range(wsgi_call_t *call, const wsgi_file_range_t *range)
     if (!wsgi_call_lock(call)) {
         return -1;
     }
+    note_produced(call, range->length);
+    const int64_t begun_us = wsgi_call_clock(call);
+    int64_t took_us = 0;
     WSGI_PY_BLOCKING(call->py) {
         code = give_head(call);
         if (code == WSGI_OK) {
             code = call->ex->verbs->send_file(call->ex, range->fd, range->offset, length);
         }
+        took_us = wsgi_call_took(begun_us);
     }
+    note_written(call, took_us, code == WSGI_OK ? length : 0);
     call->sent += code == WSGI_OK ? length : 0;
     code = sticky(call, code);
     wsgi_call_unlock(call);
@@ -251,6 +277,6 @@ void wsgi_response_close(wsgi_call_t *call, PyObject *result)
     WSGI_AUTO_REF PyObject *close = wsgi_py_optional_attr(result, call->gateway->name_close);
     WSGI_AUTO_REF PyObject *done = close != NULL ? PyObject_CallNoArgs(close) : NULL;
     if (PyErr_Occurred()) {
-        wsgi_pylog_exception(call->py, call->ex->request.script.data);
+        wsgi_call_log_exception(call);
     }
 }

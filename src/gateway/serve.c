@@ -8,11 +8,16 @@
 static PyObject *call_application(wsgi_call_t *call, PyObject *application)
 {
     WSGI_AUTO_REF PyObject *dict = wsgi_environ_new(call);
-    if (dict == NULL) {
+    WSGI_AUTO_REF PyObject *callee = Py_NewRef(application);
+    if (dict == NULL ||
+        (wsgi_call_is_observed(call) && wsgi_observe_start(call, &callee, dict) != 0)) {
         return NULL;
     }
+    if (call->figures != NULL) {
+        call->figures->application_start_us = wsgi_wall_us();
+    }
     PyObject *args[] = {NULL, dict, (PyObject *)call->kit->start};
-    return PyObject_Vectorcall(application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    return PyObject_Vectorcall(callee, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
 
 static void describe_send_error(const wsgi_call_t *call, int code, char *text, size_t room)
@@ -100,8 +105,30 @@ static void send_result(wsgi_call_t *call, PyObject *result)
     }
 }
 
+static void trace_begin(wsgi_call_t *call)
+{
+    const wsgi_request_t *request = &call->ex->request;
+    if (call->log.max_level >= WSGI_LOG_TRACE1) {
+        wsgi_call_log(call, WSGI_LOG_TRACE1, "'%s' is called in interpreter \"%s\", thread %u",
+                      request->callable.data, request->application_group.data,
+                      wsgi_py_thread_number(call->py));
+    }
+}
+
+static void trace_end(wsgi_call_t *call)
+{
+    if (call->log.max_level >= WSGI_LOG_TRACE1) {
+        wsgi_call_log(call, WSGI_LOG_TRACE1,
+                      "it %s status %u after %g s: read %lld bytes, gave %lld",
+                      call->has_failed ? "failed, with" : "answered", call->head.status,
+                      (double)(wsgi_wall_us() - call->application_start_us) / 1e6,
+                      (long long)call->received, (long long)call->account.produced);
+    }
+}
+
 static void answer(wsgi_call_t *call, PyObject *application)
 {
+    trace_begin(call);
     WSGI_AUTO_REF PyObject *result = call_application(call, application);
     if (result == NULL) {
         wsgi_call_fail_exception(call);
@@ -109,21 +136,42 @@ static void answer(wsgi_call_t *call, PyObject *application)
     else {
         send_result(call, result);
     }
+    if (call->figures != NULL) {
+        call->figures->application_end_us = wsgi_wall_us();
+    }
+    if (wsgi_call_is_observed(call) && wsgi_observe_finish(call) != 0) {
+        wsgi_call_log_exception(call);
+    }
+    trace_end(call);
     Py_CLEAR(call->status);
     Py_CLEAR(call->headers);
+}
+
+/* The script that was loaded just now may have begun it. */
+static void record_from_now_on(wsgi_call_t *call)
+{
+    wsgi_recorder_t *recorder = call->figures == NULL ? wsgi_runtime_recorder() : NULL;
+    if (recorder != NULL) {
+        wsgi_figures_open(call, recorder);
+        wsgi_figures_begin(call);
+    }
 }
 
 static void run_application(wsgi_call_t *call, enum wsgi_reload_mode mode)
 {
     WSGI_AUTO_REF PyObject *application = wsgi_application_find(call, mode);
     if (application != NULL) {
+        record_from_now_on(call);
         answer(call, application);
     }
 }
 
 static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
 {
-    wsgi_pylog_redirect(call->py, &call->log);
+    const wsgi_log_target_t *outer = wsgi_pylog_redirect(call->py, &call->log);
+    if (call->figures != NULL) {
+        wsgi_figures_begin(call);
+    }
     call->gateway = wsgi_py_component(call->py, &wsgi_gateway_component);
     if (call->gateway != NULL && wsgi_kit_open(call) == 0) {
         wsgi_py_allow_interrupt(call->py);
@@ -134,13 +182,18 @@ static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
     }
     else {
         wsgi_call_fail_exception(call);
+        Py_CLEAR(call->data);
     }
-    wsgi_pylog_redirect(call->py, NULL);
+    wsgi_pylog_redirect(call->py, outer);
     wsgi_call_close(call);
 }
 
 static void run(wsgi_call_t *call, wsgi_interp_t *interp, enum wsgi_reload_mode mode)
 {
+    wsgi_recorder_t *recorder = wsgi_runtime_recorder();
+    if (recorder != NULL) {
+        wsgi_figures_open(call, recorder);
+    }
     WSGI_PY_SCOPE(py, interp);
     if (py != NULL) {
         call->py = py;
@@ -158,7 +211,12 @@ static void send_tail(wsgi_call_t *call)
 {
     wsgi_exchange_t *ex = call->ex;
     if (call->tail_len > 0) {
+        int64_t begun_us = wsgi_call_clock(call);
         int code = ex->verbs->send_body(ex, call->tail, call->tail_len, WSGI_SEND_LAST);
+        if (call->figures != NULL) {
+            wsgi_figures_add_write(call->figures, wsgi_call_took(begun_us),
+                                   code == WSGI_OK ? (int64_t)call->tail_len : 0);
+        }
         if (code < 0) {
             fail_send(call, code);
         }
@@ -182,6 +240,11 @@ int wsgi_gateway_serve(wsgi_interp_t *interp, wsgi_exchange_t *ex, enum wsgi_rel
     run(&call, interp, mode);
     if (call.code != WSGI_E_DECLINED) {
         send_tail(&call);
+    }
+    if (call.figures != NULL) {
+        wsgi_figures_end(&call);
+    }
+    if (call.code != WSGI_E_DECLINED) {
         finish(&call);
     }
     wsgi_call_free(&call);

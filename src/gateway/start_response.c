@@ -246,8 +246,10 @@ static PyObject *start_response(PyObject *self, PyObject *const *args, size_t na
                         "start_response() takes (status, headers, exc_info=None), by position");
         return NULL;
     }
-    if (check_order(call, count == 3 ? args[2] : Py_None) != 0 ||
-        take_head(call, args[0], args[1]) != 0) {
+    PyObject *exc_info_b = count == 3 ? args[2] : Py_None;
+    if ((wsgi_call_is_observed(call) &&
+         wsgi_observe_response(call, args[0], args[1], exc_info_b) != 0) ||
+        check_order(call, exc_info_b) != 0 || take_head(call, args[0], args[1]) != 0) {
         return NULL;
     }
     return new_write(self);

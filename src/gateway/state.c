@@ -14,11 +14,10 @@ static int make_types(wsgi_py_t *py, wsgi_gateway_t *gateway)
     gateway->input_type = wsgi_input_type(module_b);
     gateway->start_response_type = wsgi_start_response_type(module_b);
     gateway->file_wrapper_type = wsgi_file_wrapper_type(module_b);
-    if (gateway->input_type == NULL || gateway->start_response_type == NULL ||
-        gateway->file_wrapper_type == NULL) {
-        return -1;
-    }
-    return PyModule_AddObjectRef(module_b, "FileWrapper", (PyObject *)gateway->file_wrapper_type);
+    return gateway->input_type != NULL && gateway->start_response_type != NULL &&
+                   gateway->file_wrapper_type != NULL
+               ? 0
+               : -1;
 }
 
 static int make_names(wsgi_gateway_t *gateway)
@@ -48,6 +47,8 @@ static void tear_down(wsgi_py_t *py, void *state)
     Py_CLEAR(gateway->our_keys);
     clear_all(gateway->typed_keys, WSGI_KEY_COUNT);
     clear_all(gateway->meta_keys, WSGI_META_COUNT);
+    wsgi_observe_forget(gateway);
+    Py_CLEAR(gateway->active_requests);
     Py_CLEAR(gateway->name_close);
     Py_CLEAR(gateway->name_tell);
     Py_CLEAR(gateway->name_reload_required);
@@ -65,7 +66,8 @@ static void *set_up(wsgi_py_t *py)
         return PyErr_NoMemory();
     }
     if (make_names(gateway) != 0 || make_types(py, gateway) != 0 ||
-        wsgi_environ_prepare(gateway) != 0) {
+        wsgi_environ_prepare(gateway) != 0 || wsgi_observe_prepare(py, gateway) != 0 ||
+        wsgi_data_prepare(py, gateway) != 0) {
         tear_down(py, gateway);
         return NULL;
     }
@@ -81,6 +83,9 @@ static void drop_kit(wsgi_py_t *py, void *local)
     Py_CLEAR(kit->start);
     Py_CLEAR(kit->errors_sink);
     Py_CLEAR(kit->environ);
+    for (size_t i = 0; i < WSGI_KEPT_KEYS; i++) {
+        Py_CLEAR(kit->keys[i]);
+    }
     free(kit->fields);
     free(kit);
 }
@@ -143,6 +148,12 @@ static int fill_kit(wsgi_call_t *call)
     return kit->start != NULL && kit->input_b != NULL && kit->errors_b != NULL ? 0 : -1;
 }
 
+/* A sub-request of httpd's, made where the answer of the thread's request passes a filter. */
+static bool is_inner_request(const wsgi_kit_t *kit)
+{
+    return kit->start != NULL && kit->start->call != NULL;
+}
+
 int wsgi_kit_open(wsgi_call_t *call)
 {
     call->kit = kit_of(call->py);
@@ -150,12 +161,22 @@ int wsgi_kit_open(wsgi_call_t *call)
         PyErr_NoMemory();
         return -1;
     }
+    if (is_inner_request(call->kit)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a request inside another one, of the same thread and interpreter: give "
+                        "its application another WSGIApplicationGroup, or a process group");
+        return -1;
+    }
     if (fill_kit(call) != 0) {
         return -1;
     }
+    call->kit->call = call;
     call->kit->input_b->call = call;
     call->kit->start->call = call;
     wsgi_pystream_aim(call->py, call->kit->errors_sink, &call->log);
+    if (call->gateway->active_requests != NULL) {
+        wsgi_data_open(call);
+    }
     return 0;
 }
 
@@ -189,6 +210,10 @@ static void close_errors(wsgi_call_t *call, wsgi_kit_t *kit)
 
 void wsgi_kit_close(wsgi_call_t *call)
 {
+    call->kit->call = NULL;
+    if (call->data != NULL) {
+        wsgi_data_close(call);
+    }
     close_start(call->kit);
     close_input(call, call->kit);
     close_errors(call, call->kit);

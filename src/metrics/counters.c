@@ -27,12 +27,16 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
 /* A worker that could shrink the memory could kill every httpd child that looks at it (SIGBUS). */
 enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 
-static bool prepare(int fd, unsigned rows)
+bool wsgi_counters_restore(int fd, unsigned rows)
 {
     const uint32_t head[] = {WSGI_COUNTERS_VERSION, sizeof(wsgi_counters_t), rows};
 
-    return ftruncate(fd, sizeof(wsgi_counters_t)) == 0 &&
-           pwrite(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+    return pwrite(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head);
+}
+
+static bool prepare(int fd, unsigned rows)
+{
+    return ftruncate(fd, sizeof(wsgi_counters_t)) == 0 && wsgi_counters_restore(fd, rows) &&
            fcntl(fd, F_ADD_SEALS, SEALS) == 0;
 }
 

@@ -296,7 +296,8 @@ static void take_log(wsgi_proxy_t *p, const wsgi_frame_t *frame)
         fail_protocol(p, "the worker sent an illegal LOG");
         return;
     }
-    p->ex->verbs->log(p->ex, (int)line.level, line.text.data);
+    p->ex->verbs->log(p->ex, (int)line.level, line.file.len > 0 ? line.file.data : NULL,
+                      (int)(line.line & INT32_MAX), line.text.data);
 }
 
 /* END, ABORT */

@@ -39,7 +39,7 @@ wsgi_link_t *wsgi_link_open(const wsgi_link_settings_t *settings)
         return NULL;
     }
     *link = (wsgi_link_t){.settings = *settings, .last = &link->first};
-    if (wsgi_idle_init(&link->idle, settings->processes) != WSGI_OK) {
+    if (wsgi_idle_init(&link->idle, settings->rows) != WSGI_OK) {
         free(link);
         return NULL;
     }

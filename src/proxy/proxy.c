@@ -93,6 +93,7 @@ static void ask_again(wsgi_proxy_t *p)
 void wsgi_proxy_try_again(wsgi_proxy_t *p)
 {
     p->try_count += p->state != WSGI_PROXY_REUSE;
+    wsgi_wire_note_tries(&p->out, p->try_count);
     if (p->try_count > 2 * p->settings->processes) {
         wsgi_proxy_fail(p, WSGI_E_REFUSED,
                         "%u workers in a row gave the request back; their lines in the error log "

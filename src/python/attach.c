@@ -29,7 +29,6 @@ wsgi_thread_t *wsgi_thread_self(void)
         return NULL;
     }
     thread->handle = pthread_self();
-    thread->number = atomic_fetch_add(&wsgi_the_runtime.thread_count, 1) + 1;
     return the_thread = thread;
 }
 
@@ -138,10 +137,14 @@ static wsgi_py_t *known_entry(const wsgi_interp_t *interp)
 }
 
 /* Marks first and looks then, as wsgi_attach_refuse() does the other way round: one of the two
- * sees the other (both sequentially consistent). */
+ * sees the other (both sequentially consistent). A thread that is detached inside a use may enter
+ * once more: httpd's sub-requests run hooks while an application's answer passes its filters. */
 static bool begin_use(wsgi_py_t *py)
 {
-    WSGI_ASSERT(!atomic_load_explicit(&py->is_in_use, memory_order_relaxed));
+    if (atomic_load_explicit(&py->is_in_use, memory_order_relaxed)) {
+        py->inner_uses++;
+        return true;
+    }
     atomic_store(&py->is_in_use, true);
     if (atomic_load(&wsgi_the_runtime.is_stopping)) {
         atomic_store(&py->is_in_use, false);
@@ -152,7 +155,38 @@ static bool begin_use(wsgi_py_t *py)
 
 static void end_use(wsgi_py_t *py)
 {
+    if (py->inner_uses > 0) {
+        py->inner_uses--;
+        return;
+    }
     atomic_store_explicit(&py->is_in_use, false, memory_order_release);
+}
+
+static void note_wait(wsgi_py_waits_t *waits, int64_t us)
+{
+    waits->min_us = waits->count == 0 || us < waits->min_us ? us : waits->min_us;
+    waits->max_us = us > waits->max_us ? us : waits->max_us;
+    waits->us += us;
+    waits->count++;
+}
+
+static void take_timed(PyThreadState *state)
+{
+    const int64_t begun_us = wsgi_now_us();
+    PyEval_RestoreThread(state);
+    if (the_thread != NULL) {
+        note_wait(&the_thread->waits, wsgi_now_us() - begun_us);
+    }
+}
+
+static void take_interpreter(PyThreadState *state)
+{
+    if (atomic_load_explicit(&wsgi_the_runtime.counts_waits, memory_order_relaxed)) {
+        take_timed(state);
+    }
+    else {
+        PyEval_RestoreThread(state);
+    }
 }
 
 wsgi_py_t *wsgi_py_enter(wsgi_interp_t *interp)
@@ -164,7 +198,8 @@ wsgi_py_t *wsgi_py_enter(wsgi_interp_t *interp)
     if (py == NULL || !begin_use(py)) {
         return NULL;
     }
-    PyEval_RestoreThread(py->state);
+    py->thread->waits = (wsgi_py_waits_t){0};
+    take_interpreter(py->state);
     return py;
 }
 
@@ -184,17 +219,53 @@ void *wsgi_py_pause(wsgi_py_t *py)
 
 void wsgi_py_resume(void **paused)
 {
-    PyEval_RestoreThread(*paused);
+    take_interpreter(*paused);
 }
 
 unsigned wsgi_py_thread_number(const wsgi_py_t *py)
 {
-    return py->thread != NULL ? py->thread->number : 0;
+    wsgi_thread_t *thread = py->thread;
+    if (thread != NULL && thread->number == 0) {
+        thread->number = atomic_fetch_add(&wsgi_the_runtime.thread_count, 1) + 1;
+    }
+    return thread != NULL ? thread->number : 0;
 }
 
 void **wsgi_py_local(wsgi_py_t *py)
 {
     return &py->local;
+}
+
+wsgi_py_t *wsgi_py_of_thread(PyObject *capsule)
+{
+    const wsgi_interp_t *interp = PyCapsule_GetPointer(capsule, NULL);
+    return interp != NULL ? known_entry(interp) : NULL;
+}
+
+void wsgi_py_each_local(PyObject *capsule, void (*visit)(void *baton, void *local), void *baton)
+{
+    const wsgi_interp_t *interp = PyCapsule_GetPointer(capsule, NULL);
+    if (!COMPAT_HAS_GIL || interp == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&wsgi_the_runtime.lock);
+    for (const wsgi_py_t *other = interp->attachments; other != NULL; other = other->next) {
+        if (other->local != NULL) {
+            visit(baton, other->local);
+        }
+    }
+    pthread_mutex_unlock(&wsgi_the_runtime.lock);
+}
+
+void wsgi_py_count_waits(void)
+{
+    atomic_store_explicit(&wsgi_the_runtime.counts_waits, true, memory_order_relaxed);
+}
+
+wsgi_py_waits_t wsgi_py_waits(void)
+{
+    const wsgi_thread_t *thread = the_thread;
+    return thread != NULL ? thread->waits : (wsgi_py_waits_t){0};
 }
 
 /* Interrupts. */
@@ -259,6 +330,7 @@ static void drop_local(wsgi_py_t *as, void *local)
 
 static void delete_state(wsgi_py_t *py)
 {
+    WSGI_ASSERT(!atomic_load(&py->is_in_use));
     if (py->state == py->interp->home.state || !begin_use(py)) {
         return; /* wsgi_runtime_stop() needs it, or has it */
     }
@@ -359,17 +431,10 @@ void wsgi_attach_release(wsgi_py_t *home)
     (void)PyEval_SaveThread();
 }
 
-/* Without any GIL there is none to be had of one's own. */
-static bool wants_own_gil(const wsgi_runtime_settings_t *settings)
-{
-    bool is_free = settings->free_threading && !COMPAT_HAS_GIL;
-    return settings->per_interpreter_gil && COMPAT_HAS_OWN_GIL && !is_free;
-}
-
 int wsgi_attach_spawn(wsgi_interp_t *interp, wsgi_result_t *result)
 {
     const char *why = NULL;
-    PyThreadState *state = compat_new_interpreter(wants_own_gil(wsgi_runtime_settings()), &why);
+    PyThreadState *state = compat_new_interpreter(interp->settings.per_interpreter_gil, &why);
     if (state == NULL) {
         return wsgi_fail(result, WSGI_E_IO,
                          "interpreter \"%s\" cannot be made (%s); use "

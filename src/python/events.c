@@ -10,51 +10,50 @@
 #include <signal.h>
 #include <string.h>
 
-/* Subscribing. self is (list, home). */
+/* Subscribing. self is (list, home, whether nobody will ever call it). */
+
+/* So it is with signals outside a process group: httpd's children have them from httpd. */
+static void tell_in_vain(PyObject *home)
+{
+    wsgi_pylog_caller(PyCapsule_GetPointer(home, NULL),
+                      "subscribe_signals() has no effect outside a process group; the call came "
+                      "from:");
+}
 
 static PyObject *subscribe(PyObject *self, PyObject *callback)
 {
+    if (PyTuple_GET_ITEM(self, 2) == Py_True) {
+        tell_in_vain(PyTuple_GET_ITEM(self, 1));
+    }
     return PyList_Append(PyTuple_GET_ITEM(self, 0), callback) == 0 ? Py_NewRef(callback) : NULL;
 }
 
-/* Nobody calls it there: httpd's children have their signals from httpd. */
-static PyObject *subscribe_signals(PyObject *self, PyObject *callback)
-{
-    if (*wsgi_runtime_settings()->process_group == '\0') {
-        wsgi_pylog_caller(
-            PyCapsule_GetPointer(PyTuple_GET_ITEM(self, 1), NULL),
-            "subscribe_signals() has no effect outside a process group; the call came "
-            "from:");
-    }
-    return subscribe(self, callback);
-}
+#define DOC(function, what)                                                                        \
+#function "(callback) -> callback\n\nHas callback(name, **payload) called for " what "."
 
 static const struct {
     const char *list;
     PyMethodDef method;
 } kinds[WSGI_EVENT_KINDS] = {
-    [WSGI_EVENT_ANY] = {"event_callbacks",
-                        {"subscribe_events", subscribe, METH_O,
-                         "subscribe_events(callback) -> callback\n\n"
-                         "Calls callback(name, **payload) for each event."}},
-    [WSGI_EVENT_SHUTDOWN] = {"shutdown_callbacks",
-                             {"subscribe_shutdown", subscribe, METH_O,
-                              "subscribe_shutdown(callback) -> callback\n\n"
-                              "Calls callback('process_stopping', shutdown_reason=...) before the "
-                              "process ends."}},
-    [WSGI_EVENT_SIGNAL] = {"signal_callbacks",
-                           {"subscribe_signals", subscribe_signals, METH_O,
-                            "subscribe_signals(callback) -> callback\n\n"
-                            "Calls callback('process_signal', signame=..., signum=...) for SIGHUP "
-                            "and SIGUSR2."}},
+#define SUBSCRIPTION(kind, function, list, what)                                                   \
+    [WSGI_EVENT_##kind] = {#list, {#function, subscribe, METH_O, DOC(function, what)}},
+#define EVENT(name, kind, when)
+#define KEY(event, name, maker, type, what)
+#include "events.def"
+#undef SUBSCRIPTION
+#undef EVENT
+#undef KEY
 };
 
 static int add_kind(wsgi_py_t *py, PyObject *module, int kind)
 {
     PyObject *list = py->interp->callbacks[kind] = PyList_New(0);
     WSGI_AUTO_REF PyObject *home = PyCapsule_New(&py->interp->home, NULL, NULL);
-    WSGI_AUTO_REF PyObject *self =
-        list != NULL && home != NULL ? PyTuple_Pack(2, list, home) : NULL;
+    const bool is_vain =
+        kind == WSGI_EVENT_SIGNAL && *wsgi_runtime_settings()->process_group == '\0';
+    WSGI_AUTO_REF PyObject *self = list != NULL && home != NULL
+                                       ? PyTuple_Pack(3, list, home, is_vain ? Py_True : Py_False)
+                                       : NULL;
     WSGI_AUTO_REF PyObject *function =
         self != NULL ? PyCFunction_New((PyMethodDef *)&kinds[kind].method, self) : NULL;
     if (function == NULL) {
@@ -76,54 +75,127 @@ int wsgi_events_add(wsgi_py_t *py, PyObject *module)
 
 /* Publishing. */
 
+enum process_event {
+#define SUBSCRIPTION(kind, function, list, what)
+#define EVENT(name, kind, when) EVENT_##name,
+#define KEY(event, name, maker, type, what)
+#include "events.def"
+#undef EVENT
+#undef KEY
+};
+
 typedef struct publication {
     wsgi_interp_t *interp;
-    enum wsgi_event_kind kind; /* whose subscribers hear it, besides those of all events */
-    const char *name, *reason;
+    enum process_event event;
+    const char *reason;
     int number; /* of the signal */
 } publication_t;
 
-static PyObject *payload_of(const publication_t *it)
+static PyObject *make_signal_name(const publication_t *it)
 {
-    if (it->kind == WSGI_EVENT_SHUTDOWN) {
-        return Py_BuildValue("{s:s}", "shutdown_reason", it->reason);
-    }
-    return Py_BuildValue("{s:s,s:i}", "signame", it->reason, "signum", it->number);
+    return PyUnicode_FromString(it->number == SIGHUP ? "SIGHUP" : "SIGUSR2");
 }
 
-static void call(wsgi_py_t *py, PyObject *callback, PyObject *name, PyObject *payload)
+static PyObject *make_signal_number(const publication_t *it)
+{
+    return PyLong_FromLong(it->number);
+}
+
+static PyObject *make_reason(const publication_t *it)
+{
+    return PyUnicode_FromString(it->reason);
+}
+
+static const struct {
+    const char *name;
+    enum wsgi_event_kind kind; /* whose subscribers hear it, besides those of all events */
+} events[] = {
+#define EVENT(name, kind, when) [EVENT_##name] = {#name, WSGI_EVENT_##kind},
+#define KEY(event, name, maker, type, what)
+#include "events.def"
+#undef EVENT
+#undef KEY
+};
+
+static const struct {
+    enum process_event event;
+    const char *name;
+    PyObject *(*make)(const publication_t *it);
+} keys[] = {
+#define EVENT(name, kind, when)
+#define KEY(event, name, maker, type, what) {EVENT_##event, #name, maker},
+#include "events.def"
+#undef EVENT
+#undef KEY
+#undef SUBSCRIPTION
+};
+
+static PyObject *payload_of(const publication_t *it)
+{
+    WSGI_AUTO_REF PyObject *payload = PyDict_New();
+    for (size_t i = 0; payload != NULL && i < sizeof(keys) / sizeof(*keys); i++) {
+        if (keys[i].event != it->event) {
+            continue;
+        }
+        WSGI_AUTO_REF PyObject *value = keys[i].make(it);
+        if (value == NULL || PyDict_SetItemString(payload, keys[i].name, value) != 0) {
+            return NULL;
+        }
+    }
+    return wsgi_py_steal(&payload);
+}
+
+/* 0, or -1 with RequestTimeout in flight: it is the request's, and none of the callback's. */
+static int call(wsgi_py_t *py, PyObject *callback, PyObject *name, PyObject *payload)
 {
     WSGI_AUTO_REF PyObject *args = PyTuple_Pack(1, name);
     WSGI_AUTO_REF PyObject *result = args != NULL ? PyObject_Call(callback, args, payload) : NULL;
-    if (result == NULL || (PyDict_Check(result) && PyDict_Update(payload, result) != 0)) {
-        wsgi_pylog_exception(py, PyUnicode_AsUTF8(name));
+    if (result != NULL && (!PyDict_Check(result) || PyDict_Update(payload, result) == 0)) {
+        return 0;
     }
+    if (wsgi_py_has_timed_out(py)) {
+        return -1;
+    }
+    wsgi_pylog_exception(py, PyUnicode_AsUTF8(name));
+    return 0;
 }
 
-static void call_all(wsgi_py_t *py, PyObject *list, PyObject *name, PyObject *payload)
+static int call_all(wsgi_py_t *py, PyObject *list, PyObject *name, PyObject *payload)
 {
     WSGI_AUTO_REF PyObject *callbacks = PySequence_List(list);
-    for (Py_ssize_t i = 0; callbacks != NULL && i < PyList_GET_SIZE(callbacks); i++) {
-        call(py, PyList_GET_ITEM(callbacks, i), name, payload);
+    int code = 0;
+    for (Py_ssize_t i = 0; callbacks != NULL && i < PyList_GET_SIZE(callbacks) && code == 0; i++) {
+        code = call(py, PyList_GET_ITEM(callbacks, i), name, payload);
     }
+    return code;
 }
 
-static bool has_subscribers(const publication_t *it)
+static bool has_subscribers(const wsgi_interp_t *interp, enum wsgi_event_kind kind)
 {
-    return PyList_GET_SIZE(it->interp->callbacks[WSGI_EVENT_ANY]) > 0 ||
-           PyList_GET_SIZE(it->interp->callbacks[it->kind]) > 0;
+    return PyList_GET_SIZE(interp->callbacks[kind]) > 0;
+}
+
+PyObject *wsgi_py_subscribers_b(const wsgi_py_t *py)
+{
+    return py->interp->callbacks[WSGI_EVENT_ANY];
+}
+
+int wsgi_py_publish(wsgi_py_t *py, PyObject *name, PyObject *payload)
+{
+    return call_all(py, py->interp->callbacks[WSGI_EVENT_ANY], name, payload);
 }
 
 static void publish_attached(wsgi_py_t *py, const publication_t *it)
 {
-    if (!has_subscribers(it)) {
+    const enum wsgi_event_kind kind = events[it->event].kind;
+    if (!has_subscribers(it->interp, WSGI_EVENT_ANY) && !has_subscribers(it->interp, kind)) {
         return;
     }
-    WSGI_AUTO_REF PyObject *name = PyUnicode_FromString(it->name);
+    WSGI_AUTO_REF PyObject *name = PyUnicode_FromString(events[it->event].name);
     WSGI_AUTO_REF PyObject *payload = payload_of(it);
     if (name != NULL && payload != NULL) {
-        call_all(py, it->interp->callbacks[WSGI_EVENT_ANY], name, payload);
-        call_all(py, it->interp->callbacks[it->kind], name, payload);
+        (void)call_all(py, it->interp->callbacks[WSGI_EVENT_ANY], name, payload);
+        (void)call_all(py, it->interp->callbacks[kind], name, payload);
     }
     PyErr_Clear();
     wsgi_pylog_redirect(py, NULL); /* what was printed without a line end */
@@ -149,17 +221,12 @@ static void *run_publication(void *data)
 static void publish_by_thread(publication_t *it)
 {
     pthread_t thread;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&thread, NULL, run_publication, it);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed != 0) {
+    const int error = wsgi_thread_start(&thread, "wsgi:events", run_publication, it);
+    if (error != 0) {
         wsgi_log(WSGI_LOG_INFO, "no thread to tell interpreter \"%s\" of %s: %s", it->interp->name,
-                 it->name, strerror(failed));
+                 events[it->event].name, strerror(error));
         return;
     }
-    pthread_setname_np(thread, "wsgi:events");
     pthread_join(thread, NULL);
 }
 
@@ -192,17 +259,11 @@ static void publish(publication_t it)
 void wsgi_runtime_publish_stop(const char *reason)
 {
     if (!atomic_exchange(&wsgi_the_runtime.has_published_stop, true) && reason != NULL) {
-        publish((publication_t){
-            .kind = WSGI_EVENT_SHUTDOWN, .name = "process_stopping", .reason = reason});
+        publish((publication_t){.event = EVENT_process_stopping, .reason = reason});
     }
 }
 
 void wsgi_runtime_publish_signal(int number)
 {
-    publish((publication_t){
-        .kind = WSGI_EVENT_SIGNAL,
-        .name = "process_signal",
-        .reason = number == SIGHUP ? "SIGHUP" : "SIGUSR2",
-        .number = number,
-    });
+    publish((publication_t){.event = EVENT_process_signal, .number = number});
 }

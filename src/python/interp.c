@@ -68,8 +68,7 @@ static int load_codecs(wsgi_py_t *py)
 
 static int set_switch_interval(wsgi_py_t *py)
 {
-    (void)py;
-    int64_t interval_us = wsgi_runtime_settings()->switch_interval_us;
+    int64_t interval_us = py->interp->settings.switch_interval_us;
     if (interval_us <= 0) {
         return 0;
     }
@@ -83,9 +82,9 @@ static int set_switch_interval(wsgi_py_t *py)
 int wsgi_interp_set_up(wsgi_py_t *py)
 {
     static int (*const steps[])(wsgi_py_t *) = {
-        import_threading,      load_codecs,          set_switch_interval,
-        wsgi_modules_add,      wsgi_streams_install, wsgi_streams_restrict,
-        wsgi_signals_restrict, wsgi_path_arrange,    wsgi_fork_announce};
+        import_threading,     load_codecs,           set_switch_interval,   wsgi_modules_add,
+        wsgi_streams_install, wsgi_streams_restrict, wsgi_signals_restrict, wsgi_path_arrange,
+        wsgi_modules_graft,   wsgi_fork_announce};
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
         if (steps[i](py) != 0) {
             return -1;
@@ -105,6 +104,7 @@ static void tear_down(wsgi_py_t *home)
     }
     wsgi_scripts_free(home);
     Py_CLEAR(interp->module);
+    Py_CLEAR(interp->later);
     Py_CLEAR(interp->request_timeout);
     for (int i = 0; i < WSGI_EVENT_KINDS; i++) {
         Py_CLEAR(interp->callbacks[i]);
@@ -140,6 +140,7 @@ static int spawn_attached(wsgi_interp_t *interp, wsgi_result_t *result)
 static int build(wsgi_interp_t *interp, wsgi_result_t *result)
 {
     bool is_known = wsgi_attach_is_known(main_interp());
+    wsgi_interp_settle(interp);
     int code = spawn_attached(interp, result);
     if (!is_known) {
         wsgi_attach_forget(main_interp());
@@ -208,22 +209,31 @@ static wsgi_interp_t *create(const char *name, bool is_open_name, wsgi_result_t 
     return is_built ? interp : NULL;
 }
 
-/* Of "server[:port]|path": where ":port" begins, or '|', or the end. */
-static size_t server_len(const char *name)
+/* Of "server[:port]|path": where '|' stands, or the end. */
+static size_t bar_of(const char *name, size_t name_len)
 {
-    size_t bar = strcspn(name, "|"), len = bar;
+    const char *bar = memchr(name, '|', name_len);
+    return bar != NULL ? (size_t)(bar - name) : name_len;
+}
+
+/* The same: where ":port" begins, or '|', or the end. */
+static size_t server_len(const char *name, size_t name_len)
+{
+    size_t bar = bar_of(name, name_len), len = bar;
     while (len > 0 && name[len - 1] >= '0' && name[len - 1] <= '9') {
         len--;
     }
     return len > 0 && len < bar && name[len - 1] == ':' ? len - 1 : bar;
 }
 
-static bool is_main_name(const char *name)
+bool wsgi_interp_is_main_name(const char *name, size_t len)
 {
     const char *main_name = wsgi_runtime_settings()->main_name;
-    size_t len = server_len(main_name);
-    return *main_name != '\0' && server_len(name) == len && strncmp(name, main_name, len) == 0 &&
-           strcmp(name + strcspn(name, "|"), main_name + strcspn(main_name, "|")) == 0;
+    size_t main_len = strlen(main_name), server = server_len(main_name, main_len);
+    size_t bar = bar_of(name, len), main_bar = bar_of(main_name, main_len);
+    return main_len > 0 && server_len(name, len) == server &&
+           memcmp(name, main_name, server) == 0 && len - bar == main_len - main_bar &&
+           memcmp(name + bar, main_name + main_bar, len - bar) == 0;
 }
 
 wsgi_interp_t *wsgi_interp_find(const char *name, bool is_open_name, wsgi_result_t *result)
@@ -234,10 +244,12 @@ wsgi_interp_t *wsgi_interp_find(const char *name, bool is_open_name, wsgi_result
                   "why, where it should have");
         return NULL;
     }
-    if (is_main_name(name)) {
+    size_t len = strlen(name);
+    if (wsgi_interp_is_main_name(name, len)) {
         name = "";
+        len = 0;
     }
-    wsgi_interp_t *interp = look_up(name, wsgi_name_hash(name, strlen(name)));
+    wsgi_interp_t *interp = look_up(name, wsgi_name_hash(name, len));
     if (interp != NULL &&
         atomic_load_explicit(&interp->state, memory_order_acquire) == WSGI_INTERP_READY) {
         return interp;

@@ -1,4 +1,5 @@
-/* python/path.c — sys.path: the group's home, then the entries of python-path, then the rest.
+/* python/path.c — sys.path: the group's home, then the entries of interpreter options and of
+ * python-path, then the rest.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "python_private.h"
@@ -25,7 +26,7 @@ static void explain_failed_entry(wsgi_py_t *py, const char *entry, size_t len)
              (int)len, entry, result.detail);
 }
 
-static int add_entries(wsgi_py_t *py, const char *entries)
+static int add_entries(wsgi_py_t *py, wsgi_bytes_t entries)
 {
     WSGI_AUTO_REF PyObject *site = PyImport_ImportModule("site");
     WSGI_AUTO_REF PyObject *addsitedir =
@@ -33,13 +34,14 @@ static int add_entries(wsgi_py_t *py, const char *entries)
     if (addsitedir == NULL) {
         return -1;
     }
-    while (*entries != '\0') {
-        size_t len = strcspn(entries, ":");
-        if (len > 0 && add_entry(addsitedir, entries, len) != 0) {
-            explain_failed_entry(py, entries, len);
+    for (const char *entry = entries.data, *end = entry + entries.len; entry < end;) {
+        const char *colon = memchr(entry, ':', (size_t)(end - entry));
+        size_t len = (size_t)((colon != NULL ? colon : end) - entry);
+        if (len > 0 && add_entry(addsitedir, entry, len) != 0) {
+            explain_failed_entry(py, entry, len);
             return 0;
         }
-        entries += len + (entries[len] == ':');
+        entry += len + 1;
     }
     return 0;
 }
@@ -62,6 +64,26 @@ static int move_new_to_front(PyObject *path, PyObject *before)
     return 0;
 }
 
+/* One list of entries, in front of what the path has. */
+static int add_layer(wsgi_py_t *py, PyObject *path, wsgi_bytes_t entries)
+{
+    WSGI_AUTO_REF PyObject *before = PySequence_List(path);
+    return before == NULL || add_entries(py, entries) != 0 ? -1 : move_new_to_front(path, before);
+}
+
+static int add_layers(wsgi_py_t *py, PyObject *path)
+{
+    const char *base = wsgi_runtime_settings()->python_path;
+    int code = add_layer(py, path, (wsgi_bytes_t){base, strlen(base)});
+    wsgi_interp_option_t option = {0};
+    while (code == 0 && wsgi_interp_option_next(py->interp, &option)) {
+        if (wsgi_interp_option_is(&option, "python_path")) {
+            code = add_layer(py, path, option.value);
+        }
+    }
+    return code;
+}
+
 static int insert_home(PyObject *path, const char *home)
 {
     if (*home == '\0') {
@@ -73,16 +95,11 @@ static int insert_home(PyObject *path, const char *home)
 
 int wsgi_path_arrange(wsgi_py_t *py)
 {
-    const wsgi_runtime_settings_t *settings = wsgi_runtime_settings();
     PyObject *path_b = PySys_GetObject("path");
     if (path_b == NULL || !PyList_Check(path_b)) {
         PyErr_SetString(PyExc_RuntimeError, "sys.path is not a list");
         return -1;
     }
     WSGI_AUTO_REF PyObject *path = Py_NewRef(path_b);
-    WSGI_AUTO_REF PyObject *before = PySequence_List(path);
-    if (before == NULL || add_entries(py, settings->python_path) != 0) {
-        return -1;
-    }
-    return move_new_to_front(path, before) != 0 ? -1 : insert_home(path, settings->home);
+    return add_layers(py, path) != 0 ? -1 : insert_home(path, wsgi_runtime_settings()->home);
 }

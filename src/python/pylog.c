@@ -8,37 +8,50 @@
 #include <stdlib.h>
 #include <string.h>
 
-void wsgi_pylog_line(int level, const char *text)
+void wsgi_pylog_line(int level, const char *file, int number, const char *text)
 {
     const wsgi_thread_t *thread = wsgi_thread_self();
     if (thread != NULL && thread->log != NULL) {
-        thread->log->write(thread->log->baton, level, text);
+        thread->log->write(thread->log->baton, level, file, number, text);
     }
-    else {
-        wsgi_log(level, "%s", text);
+    else if (wsgi_log_is_enabled(level)) {
+        wsgi_log_at(level, file != NULL ? file : __FILE__, file != NULL ? number : __LINE__, "%s",
+                    text);
     }
 }
 
-static void write_lines(int level, char *text)
+bool wsgi_pylog_is_enabled(int level)
+{
+    const wsgi_thread_t *thread = wsgi_thread_self();
+    return thread != NULL && thread->log != NULL ? level <= thread->log->max_level
+                                                 : wsgi_log_is_enabled(level);
+}
+
+static void write_lines(int level, const char *file, int number, char *text)
 {
     for (char *line = text; *line != '\0';) {
         size_t len = strcspn(line, "\n");
         bool is_last = line[len] == '\0';
         line[len] = '\0';
-        wsgi_pylog_line(level, line);
+        wsgi_pylog_line(level, file, number, line);
         line += len + !is_last;
+    }
+}
+
+void wsgi_pylog_text_from(wsgi_py_t *py, int level, const char *file, int number, const char *text)
+{
+    WSGI_PY_BLOCKING(py) {
+        char *copy = strdup(text);
+        if (copy != NULL) {
+            write_lines(level, file, number, copy);
+        }
+        free(copy);
     }
 }
 
 void wsgi_pylog_text(wsgi_py_t *py, int level, const char *text)
 {
-    WSGI_PY_BLOCKING(py) {
-        char *copy = strdup(text);
-        if (copy != NULL) {
-            write_lines(level, copy);
-        }
-        free(copy);
-    }
+    wsgi_pylog_text_from(py, level, NULL, 0, text);
 }
 
 static void write_partials(wsgi_thread_t *thread)
@@ -46,7 +59,7 @@ static void write_partials(wsgi_thread_t *thread)
     for (int i = 0; i < WSGI_STREAM_COUNT; i++) {
         wsgi_buffer_t *partial = &thread->partials[i];
         if (partial->len > 0 && wsgi_buffer_append(partial, "", 1) == WSGI_OK) {
-            wsgi_pylog_line(WSGI_LOG_ERR, partial->data);
+            wsgi_pylog_line(WSGI_LOG_ERR, NULL, 0, partial->data);
         }
         wsgi_buffer_clear(partial, 1024);
     }
@@ -57,18 +70,20 @@ static bool has_partials(const wsgi_thread_t *thread)
     return thread->partials[WSGI_STREAM_STDOUT].len + thread->partials[WSGI_STREAM_STDERR].len > 0;
 }
 
-void wsgi_pylog_redirect(wsgi_py_t *py, const wsgi_log_target_t *target)
+const wsgi_log_target_t *wsgi_pylog_redirect(wsgi_py_t *py, const wsgi_log_target_t *target)
 {
     wsgi_thread_t *thread = wsgi_thread_self();
     if (thread == NULL) {
-        return;
+        return NULL;
     }
     if (has_partials(thread)) {
         WSGI_PY_BLOCKING(py) {
             write_partials(thread);
         }
     }
+    const wsgi_log_target_t *before = thread->log;
     thread->log = target;
+    return before;
 }
 
 void wsgi_pylog_caller(wsgi_py_t *py, const char *head)

@@ -23,7 +23,7 @@ static PyObject *restricted_signal(PyObject *self, PyObject *args)
 
 int wsgi_signals_restrict(wsgi_py_t *py)
 {
-    if (wsgi_runtime_settings()->allow_signals) {
+    if (py->interp->settings.allow_signals) {
         return 0;
     }
     static const PyMethodDef def = {
@@ -119,8 +119,8 @@ static int restrict_stream(wsgi_py_t *py, const char *stream, const char *direct
 
 int wsgi_streams_restrict(wsgi_py_t *py)
 {
-    const wsgi_runtime_settings_t *settings = wsgi_runtime_settings();
-    if (settings->is_interactive) {
+    const wsgi_interp_settings_t *settings = &py->interp->settings;
+    if (wsgi_runtime_settings()->is_interactive) {
         return 0; /* a debugger wants them */
     }
     return (settings->restrict_stdin && restrict_stream(py, "stdin", "WSGIRestrictStdin") != 0) ||

@@ -52,6 +52,7 @@ static int explain(const PyStatus *status, const wsgi_runtime_settings_t *settin
 static int set_up_main(wsgi_interp_t *interp, wsgi_result_t *result)
 {
     int code = WSGI_OK;
+    wsgi_interp_settle(interp);
     if (wsgi_attach_adopt(interp) != WSGI_OK) {
         code = wsgi_fail(result, WSGI_E_NOMEM, "Python cannot start: out of memory");
     }
@@ -79,7 +80,7 @@ static int start_and_set_up(const wsgi_runtime_settings_t *settings, wsgi_interp
 
 static void warn_of_what_has_no_effect(const wsgi_runtime_settings_t *settings)
 {
-    if (settings->per_interpreter_gil && !COMPAT_HAS_OWN_GIL) {
+    if (wsgi_interp_options_want_own_gil() && !COMPAT_HAS_OWN_GIL) {
         wsgi_log(WSGI_LOG_WARNING,
                  WSGI_ID(1101) "WSGIPerInterpreterGIL has no effect: in Python " VERSION
                                " all interpreters share one GIL; use Python 3.12 or later, or more "
@@ -110,6 +111,7 @@ int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *r
         }
     }
     wsgi_the_runtime.settings = *settings;
+    wsgi_the_runtime.started_us = wsgi_wall_us();
     wsgi_interp_t *interp = wsgi_interp_add_locked("");
     if (interp == NULL || wsgi_attach_start() != WSGI_OK || wsgi_fork_watch() != WSGI_OK) {
         return wsgi_fail(result, WSGI_E_NOMEM, "Python cannot start: out of memory");
@@ -118,6 +120,10 @@ int wsgi_runtime_start(const wsgi_runtime_settings_t *settings, wsgi_result_t *r
     set_egg_cache(settings->python_eggs);
     int code = start_and_set_up(settings, interp, result);
     atomic_store(&wsgi_the_runtime.is_started, code == WSGI_OK);
+    wsgi_log(WSGI_LOG_DEBUG,
+             "Python " VERSION
+             ": maximum_processes=%d, threads_per_process=%d, switch interval %g s",
+             settings->processes, settings->threads, (double)settings->switch_interval_us / 1e6);
     if (code == WSGI_OK && *settings->main_name != '\0') {
         wsgi_log(WSGI_LOG_INFO, "the main interpreter serves \"%s\", the only application here",
                  settings->main_name);

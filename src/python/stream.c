@@ -28,10 +28,10 @@ typedef struct wsgi_pylogsink {
 static void write_line(const wsgi_pylogsink_t *sink, const char *text)
 {
     if (sink->stream != OWN_LINES) {
-        wsgi_pylog_line(WSGI_LOG_ERR, text);
+        wsgi_pylog_line(WSGI_LOG_ERR, NULL, 0, text);
     }
     else if (sink->target != NULL) {
-        sink->target->write(sink->target->baton, WSGI_LOG_ERR, text);
+        sink->target->write(sink->target->baton, WSGI_LOG_ERR, NULL, 0, text);
     }
     else {
         wsgi_log(WSGI_LOG_ERR, "%s", text); /* its request ended while we waited for the lock */

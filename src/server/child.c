@@ -9,14 +9,14 @@
 
 #include "ap_mpm.h"
 #include "log.h"
+#include "score.h"
 
 #include "wsgi_runtime.h"
 #include "wsgi_server.h"
 
 #include <unistd.h>
 
-/* 1 where the MPM has no figure: prefork has no threads, and a debugging server one process. */
-static int ask_mpm(int question)
+int wsgi_child_ask_mpm(int question)
 {
     int answer;
     return ap_mpm_query(question, &answer) == APR_SUCCESS && answer > 0 ? answer : 1;
@@ -26,7 +26,8 @@ static int ask_mpm(int question)
 static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsgi_result_t *result)
 {
     const wsgi_group_settings_t *python = settings->python;
-    int processes = ask_mpm(AP_MPMQ_MAX_DAEMONS), threads = ask_mpm(AP_MPMQ_MAX_THREADS);
+    int processes = wsgi_child_ask_mpm(AP_MPMQ_MAX_DAEMONS);
+    int threads = wsgi_child_ask_mpm(AP_MPMQ_MAX_THREADS);
     wsgi_runtime_settings_t *runtime = apr_palloc(pchild, sizeof *runtime);
     *runtime = (wsgi_runtime_settings_t){
         .python_home = python->python_home,
@@ -36,6 +37,10 @@ static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsg
         .process_group = "",
         .main_name = "",
         .server_description = ap_get_server_banner(),
+        .server_build_date = ap_get_server_built(),
+        .mpm_name = ap_show_mpm(),
+        .mpm_processes = processes,
+        .mpm_threads = threads,
         .server_version = AP_SERVER_MAJORVERSION_NUMBER * 10000 +
                           AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER,
         .processes = processes,
@@ -53,6 +58,8 @@ static int start_python(const wsgi_settings_t *settings, apr_pool_t *pchild, wsg
         .allow_signals = python->allow_signals != 0,
         .abandon_interpreters = python->abandon_interpreters != 0,
         .per_interpreter_gil = python->per_interpreter_gil != 0,
+        .read_scoreboard = python->server_metrics ? wsgi_httpd_scoreboard_read : NULL,
+        .interpreter_options = python->interpreter_options,
         .is_case_blind = settings->is_case_blind,
         .free_threading = python->free_threading != 0,
         .is_interactive = ap_exists_config_define("DEBUG") != 0,
@@ -115,8 +122,10 @@ void wsgi_server_child_init(apr_pool_t *pchild, server_rec *main_server)
     wsgi_child_t *child = apr_pcalloc(pchild, sizeof *child);
     char *pid = apr_palloc(pchild, WSGI_NAME_DECIMAL_BYTES);
     child->pid = (wsgi_bytes_t){pid, wsgi_name_put_decimal(pid, (unsigned)getpid())};
+    child->main_server = main_server;
     wsgi_server_log_install(main_server);
     wsgi_groups_child_init(pchild, main_server);
+    wsgi_httpd_scoreboard_publish(main_server);
     open_python(child, config->settings, pchild, main_server);
     config->child = child;
 }

@@ -54,6 +54,9 @@ void wsgi_dir_config_lay(wsgi_dir_config_t *merged, const wsgi_dir_config_t *out
     LAY(application_group, != NULL);
     LAY(callable_object, != NULL);
     LAY(restrict_process, != NULL);
+    LAY(trusted_headers, != NULL);
+    LAY(trusted_proxies, != NULL);
+    LAY(hooks, != NULL);
     LAY(script_reloading, != WSGI_FLAG_UNSET);
     LAY(pass_authorization, != WSGI_FLAG_UNSET);
     LAY(pass_apache_request, != WSGI_FLAG_UNSET);
@@ -66,6 +69,21 @@ void wsgi_dir_config_lay(wsgi_dir_config_t *merged, const wsgi_dir_config_t *out
 #undef LAY
 }
 
+const wsgi_hook_scripts_t wsgi_no_hooks;
+
+static const wsgi_hook_scripts_t *merge_hooks(apr_pool_t *pool, const wsgi_hook_scripts_t *outer,
+                                              const wsgi_hook_scripts_t *inner)
+{
+    wsgi_hook_scripts_t *merged = apr_palloc(pool, sizeof *merged);
+#define LAY(member) merged->member = inner->member != NULL ? inner->member : outer->member
+    LAY(dispatch);
+    LAY(access);
+    LAY(auth_user);
+    LAY(auth_group);
+#undef LAY
+    return merged;
+}
+
 void *wsgi_config_merge_dir(apr_pool_t *pool, void *outer, void *inner)
 {
     const wsgi_dir_config_t *above = outer, *below = inner;
@@ -74,6 +92,9 @@ void *wsgi_config_merge_dir(apr_pool_t *pool, void *outer, void *inner)
     if (above->handler_scripts != NULL && below->handler_scripts != NULL) {
         merged->handler_scripts =
             apr_hash_overlay(pool, below->handler_scripts, above->handler_scripts);
+    }
+    if (above->hooks != NULL && below->hooks != NULL) {
+        merged->hooks = merge_hooks(pool, above->hooks, below->hooks);
     }
     return merged;
 }
@@ -86,6 +107,8 @@ void *wsgi_config_create_server(apr_pool_t *pool, server_rec *server)
     config->group_drafts = apr_array_make(pool, 4, sizeof(wsgi_group_draft_t *));
     config->group_refs = apr_array_make(pool, 4, sizeof(wsgi_group_ref_t *));
     config->imports = apr_array_make(pool, 2, sizeof(wsgi_import_t *));
+    config->interpreter_blocks = apr_array_make(pool, 2, sizeof(struct wsgi_interpreter_block *));
+    config->trusts = apr_array_make(pool, 2, sizeof(wsgi_trust_t));
     config->python = wsgi_group_unset;
     return config;
 }

@@ -55,6 +55,14 @@ static const char *set_dir_flag(cmd_parms *cmd, void *dir, const char *word)
     return flag < 0 ? wsgi_directive_complain_flag(cmd, cmd->cmd->name, word) : NULL;
 }
 
+/* Checked, and of no effect. */
+static const char *accept_dir_flag(cmd_parms *cmd, void *dir, const char *word)
+{
+    (void)dir;
+    return wsgi_option_flag(word) < 0 ? wsgi_directive_complain_flag(cmd, cmd->cmd->name, word)
+                                      : NULL;
+}
+
 /* On, Off, or a third word. */
 static const char *set_dir_choice(cmd_parms *cmd, void *dir, const char *word, const char *third)
 {
@@ -118,10 +126,12 @@ static const char *set_restrict_process(cmd_parms *cmd, void *dir, const char *a
 #define WSGI_IN_SERVER   RSRC_CONF
 #define WSGI_IN_DIR      (RSRC_CONF | ACCESS_CONF)
 #define WSGI_IN_FILEINFO (RSRC_CONF | ACCESS_CONF | OR_FILEINFO)
+#define WSGI_IN_AUTHCFG  OR_AUTHCFG
 
 #define NONE             0
 #define PLACE(member)    offsetof(wsgi_dir_config_t, member)
 #define WHOLE(member)    offsetof(wsgi_server_config_t, member)
+#define HOOK(member)     offsetof(wsgi_hook_scripts_t, member)
 
 const command_rec wsgi_directives[] = {
 #define DIRECTIVE(name, context, arguments, parser, member, unset, help)                           \

@@ -40,6 +40,11 @@ const char *wsgi_directive_add_alias(cmd_parms *cmd, void *dir, const char *args
 const char *wsgi_directive_add_alias_match(cmd_parms *cmd, void *dir, const char *args);
 const char *wsgi_directive_add_handler_script(cmd_parms *cmd, void *dir, const char *args);
 const char *wsgi_directive_add_import_script(cmd_parms *cmd, void *dir, const char *args);
+const char *wsgi_directive_set_hook_script(cmd_parms *cmd, void *dir, const char *args);
+
+/* trusted.c */
+const char *wsgi_directive_add_trusted_header(cmd_parms *cmd, void *dir, const char *word);
+const char *wsgi_directive_add_trusted_proxy(cmd_parms *cmd, void *dir, const char *word);
 
 /* global_directives.c: the whole server's; those for Python write into its group settings */
 const char *wsgi_directive_set_text(cmd_parms *cmd, void *dir, const char *word);
@@ -53,5 +58,8 @@ const char *wsgi_directive_accept_path(cmd_parms *cmd, void *dir, const char *wo
 const char *wsgi_directive_accept_flag(cmd_parms *cmd, void *dir, const char *word);
 const char *wsgi_directive_accept_mutex(cmd_parms *cmd, void *dir, const char *word);
 const char *wsgi_directive_accept_obsolete(cmd_parms *cmd, void *dir, const char *args);
+
+/* interpreter_options.c */
+const char *wsgi_directive_open_interpreter_options(cmd_parms *cmd, void *dir, const char *args);
 
 #endif

@@ -5,6 +5,7 @@
 #include "exchange.h"
 
 #include "apr_portable.h"
+#include "log.h"
 #include "util_filter.h"
 
 #include "wsgi_field.h"
@@ -473,9 +474,9 @@ static int send_file(wsgi_exchange_t *ex, int fd, int64_t offset, int64_t length
 
 /* ---- the rest ---- */
 
-static void log_line(wsgi_exchange_t *ex, int level, const char *text)
+static void log_line(wsgi_exchange_t *ex, int level, const char *file, int line, const char *text)
 {
-    ap_log_rerror(APLOG_MARK, level, 0, of(ex)->r, "%s", text);
+    wsgi_server_log_request(of(ex)->r, level, file, line, text);
 }
 
 static bool is_aborted(wsgi_exchange_t *ex)

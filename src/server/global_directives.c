@@ -4,13 +4,21 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "directives.h"
 
+#include "interpreter_options.h"
 #include "wsgi_runtime.h"
 
 #include <ctype.h>
+#include <stddef.h>
 
+/* The whole server's, or that of the <WSGIInterpreterOptions> in which the directive stands. */
 static void *member_of(const cmd_parms *cmd)
 {
-    return wsgi_member_at(wsgi_server_config(cmd->server), (size_t)(uintptr_t)cmd->info);
+    wsgi_server_config_t *config = wsgi_server_config(cmd->server);
+    size_t offset = (size_t)(uintptr_t)cmd->info;
+    return config->open_block == NULL
+               ? wsgi_member_at(config, offset)
+               : wsgi_interpreter_block_member(config->open_block,
+                                               offset - offsetof(wsgi_server_config_t, python));
 }
 
 static const char *only_global(cmd_parms *cmd)

@@ -39,7 +39,7 @@ typedef struct record {
 
     int callers_fd, workers_fd; /* the rendezvous; both -1 once retired */
     wsgi_backlog_t *backlog;    /* of the children; NULL once retired */
-    int counters_fd, program_fd;
+    int counters_fd, program_fd, scoreboard_fd;
     int control_fd;  /* of the running supervisor */
     apr_proc_t proc; /* pid 0: none runs */
     int64_t started_us;
@@ -80,6 +80,7 @@ static void close_rendezvous(record_t *record)
     wsgi_fd_close(&record->workers_fd);
     wsgi_fd_close(&record->counters_fd);
     wsgi_fd_close(&record->program_fd);
+    wsgi_fd_close(&record->scoreboard_fd);
     wsgi_backlog_destroy(record->backlog);
     record->backlog = NULL;
 }
@@ -125,7 +126,7 @@ static record_t *add_record(registry_t *registry, const wsgi_group_t *group, uns
     copy_settings(record, group);
     record->index = index;
     record->callers_fd = record->workers_fd = record->counters_fd = -1;
-    record->program_fd = record->control_fd = -1;
+    record->program_fd = record->control_fd = record->scoreboard_fd = -1;
     record->next = registry->records;
     registry->records = record;
     return record;
@@ -201,6 +202,7 @@ static int start_supervisor(record_t *record, wsgi_result_t *result)
         .log_fd = log_descriptor(record->group.server),
         .rendezvous_fd = record->workers_fd,
         .counters_fd = record->counters_fd,
+        .scoreboard_fd = record->scoreboard_fd,
     };
     pid_t pid;
 
@@ -230,6 +232,7 @@ static void start_again(record_t *record)
 {
     wsgi_result_t result = {0};
 
+    (void)wsgi_counters_restore(record->counters_fd, row_count(&record->group.settings));
     if (start_supervisor(record, &result) != WSGI_OK) {
         mark_failed(record);
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, record->group.server,
@@ -421,27 +424,42 @@ static registry_t *open_registry(server_rec *main_server)
     return registry;
 }
 
+/* A descriptor of its own, so that each record closes what it has. */
+static int share_scoreboard(record_t *record, int scoreboard_fd, wsgi_result_t *result)
+{
+    if (!record->group.settings.server_metrics) {
+        return WSGI_OK;
+    }
+    record->scoreboard_fd = fcntl(scoreboard_fd, F_DUPFD_CLOEXEC, 0);
+    return record->scoreboard_fd >= 0
+               ? WSGI_OK
+               : wsgi_fail(result, WSGI_E_IO, "cannot share the scoreboard (%s)", strerror(errno));
+}
+
 static int open_group(registry_t *registry, const wsgi_group_t *group, unsigned index,
-                      wsgi_result_t *result)
+                      int scoreboard_fd, wsgi_result_t *result)
 {
     record_t *record = add_record(registry, group, index);
     int status = open_rendezvous(record, result);
 
+    if (status == WSGI_OK) {
+        status = share_scoreboard(record, scoreboard_fd, result);
+    }
     if (status == WSGI_OK) {
         status = open_program(record, result);
     }
     return status == WSGI_OK ? start_supervisor(record, result) : status;
 }
 
-int wsgi_groups_parent_open(const wsgi_group_t *groups, unsigned count, apr_pool_t *pconf,
-                            server_rec *main_server, wsgi_result_t *result)
+int wsgi_groups_parent_open(const wsgi_group_t *groups, unsigned count, int scoreboard_fd,
+                            apr_pool_t *pconf, server_rec *main_server, wsgi_result_t *result)
 {
     registry_t *registry = open_registry(main_server);
     int status = WSGI_OK;
 
     apr_pool_cleanup_register(pconf, registry, retire_generation, apr_pool_cleanup_null);
     for (unsigned i = 0; status == WSGI_OK && i < count; i++) {
-        status = open_group(registry, &groups[i], i, result);
+        status = open_group(registry, &groups[i], i, scoreboard_fd, result);
     }
     return status;
 }
@@ -474,6 +492,7 @@ static wsgi_link_t *open_link(const record_t *record)
         .rendezvous_fd = record->callers_fd,
         .counters = map_counters(record, &result),
         .processes = (unsigned)group->processes,
+        .rows = row_count(group),
         .threads = (unsigned)group->threads,
         .backlog = record->backlog,
         .listen_backlog = (unsigned)group->listen_backlog,

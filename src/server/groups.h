@@ -28,9 +28,10 @@ typedef struct wsgi_group {
  * post-config of the real pass only, and there for no groups too. A supervisor that ends is started
  * again with back-off; at the end of pconf the generation is retired: it ends by itself when the
  * httpd children of its time have gone. Group i of the array is wsgi_groups_child_link(i).
+ * scoreboard_fd is for groups with server_metrics, and stays the caller's.
  * WSGI_OK, WSGI_E_IO, WSGI_E_NOMEM. */
-int wsgi_groups_parent_open(const wsgi_group_t *groups, unsigned count, apr_pool_t *pconf,
-                            server_rec *main_server, wsgi_result_t *result);
+int wsgi_groups_parent_open(const wsgi_group_t *groups, unsigned count, int scoreboard_fd,
+                            apr_pool_t *pconf, server_rec *main_server, wsgi_result_t *result);
 
 /* Starts again what could not be started, for lack of memory and the like. For the monitor hook,
  * which httpd runs every ten seconds. */

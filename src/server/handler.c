@@ -7,6 +7,7 @@
 #include "group_checks.h"
 #include "metavars.h"
 #include "route.h"
+#include "score.h"
 
 #include "wsgi_field.h"
 #include "wsgi_gateway.h"
@@ -125,7 +126,8 @@ static int check_body(request_rec *r, int64_t *length)
     const char *text = apr_table_get(r->headers_in, "Content-Length");
     *length = 0;
     int status = text == NULL ? OK : check_length(r, text, length);
-    if (status == OK && *length > 0 && has_content_filter(r)) {
+    /* Who was here before an internal redirect may have read some of it, or all. */
+    if (status == OK && *length > 0 && (r->prev != NULL || has_content_filter(r))) {
         *length = WSGI_BODY_UNKNOWN;
     }
     return status;
@@ -166,6 +168,7 @@ static void fill_request(wsgi_httpd_exchange_t *x, const wsgi_route_t *route, ws
     request->application_group = route->application_group;
     request->callable = route->callable;
     request->handler = wsgi_text(r->handler);
+    request->log_level = (uint8_t)ap_get_request_module_loglevel(r, APLOG_MODULE_INDEX);
     if (route->config.script_reloading != WSGI_FLAG_OFF) {
         request->flags |= WSGI_REQUEST_RELOADING;
     }
@@ -304,6 +307,9 @@ static int serve(wsgi_httpd_exchange_t *x, const wsgi_route_t *route, wsgi_child
         }
     }
     fill_request(x, route, child, body_length);
+    if (route->target != NULL && route->target->settings.server_metrics) {
+        wsgi_httpd_scoreboard_publish(child->main_server);
+    }
     return route->group < 0 ? serve_embedded(x, child) : serve_by_group(x, route->group);
 }
 

@@ -10,6 +10,7 @@
 #include "http_ssl.h"
 #include "util_script.h"
 
+#include "trusted.h"
 #include "wsgi_field.h"
 
 typedef struct collector {
@@ -19,6 +20,7 @@ typedef struct collector {
     wsgi_bytes_t pid;
     wsgi_var_t *next;
     bool is_https; /* by a variable of that name */
+    bool is_guard; /* for who decides about access: no credentials */
 } collector_t;
 
 static const wsgi_bytes_t absent = {NULL, 0};
@@ -35,10 +37,19 @@ static bool has_prefix(const char *text, const char *prefix, size_t len)
     return strncmp(text, prefix, len) == 0;
 }
 
-/* HTTPS is for us, PATH is httpd's own; the rest are keys that only the gateway and we may make. */
+/* A page's mod_include gives those of its own request to what it includes, which has no body. */
+static bool tells_body(const char *key)
+{
+    return strcmp(key, "CONTENT_LENGTH") == 0 || strcmp(key, "CONTENT_TYPE") == 0;
+}
+
+/* HTTPS is for us, PATH is httpd's own, the body is told by fields alone; the rest are keys that
+ * only the gateway and we may make. */
 static bool is_withheld(collector_t *it, const char *key, const char *value)
 {
     switch (*key) {
+    case 'C':
+        return tells_body(key);
     case 'H':
         if (strcmp(key, "HTTPS") == 0) {
             it->is_https = strcasecmp(value, "on") == 0 || strcmp(value, "1") == 0;
@@ -79,14 +90,14 @@ static bool is_passed_unknown(const collector_t *it, wsgi_bytes_t field)
         return strcasecmp(field.data, "Proxy") != 0;
     }
     return field.len != 19 || strcasecmp(field.data, "Proxy-Authorization") != 0 ||
-           it->core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
+           (!it->is_guard && it->core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON);
 }
 
 static bool is_passed_known(const collector_t *it, unsigned number)
 {
     return number != WSGI_META_HTTP_AUTHORIZATION ||
-           it->route->config.pass_authorization == WSGI_FLAG_ON ||
-           it->core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
+           (!it->is_guard && (it->route->config.pass_authorization == WSGI_FLAG_ON ||
+                              it->core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON));
 }
 
 static void collect_unknown_field(collector_t *it, wsgi_bytes_t field, wsgi_bytes_t value)
@@ -395,7 +406,8 @@ void wsgi_metavars_collect(request_rec *r, const wsgi_route_t *route, wsgi_bytes
     const apr_array_header_t *environment = apr_table_elts(r->subprocess_env);
     const apr_array_header_t *fields = apr_table_elts(r->headers_in);
     size_t most = (size_t)environment->nelts + (size_t)fields->nelts +
-                  sizeof cgi_variables / sizeof *cgi_variables + REDIRECT_VARIABLES;
+                  sizeof cgi_variables / sizeof *cgi_variables + REDIRECT_VARIABLES +
+                  WSGI_TRUSTED_VARIABLES;
     wsgi_var_t *vars = apr_palloc(r->pool, most * sizeof *vars);
     collector_t it = {
         .r = r,
@@ -416,4 +428,68 @@ void wsgi_metavars_collect(request_rec *r, const wsgi_route_t *route, wsgi_bytes
     if (it.is_https || ap_ssl_conn_is_ssl(r->connection)) {
         request->flags |= WSGI_REQUEST_HTTPS;
     }
+    if (route->config.trusted_headers != NULL) {
+        wsgi_trusted_apply(r, &route->config, vars, request);
+    }
+}
+
+/* ---- for who decides about access ---- */
+
+static bool is_for_guard(unsigned number)
+{
+    switch (number) {
+    case WSGI_META_REQUEST_METHOD:
+    case WSGI_META_SERVER_PROTOCOL:
+    case WSGI_META_QUERY_STRING:
+    case WSGI_META_REQUEST_URI:
+    case WSGI_META_SCRIPT_NAME:
+    case WSGI_META_PATH_INFO:
+    case WSGI_META_SERVER_NAME:
+    case WSGI_META_SERVER_PORT:
+    case WSGI_META_SERVER_ADDR:
+    case WSGI_META_SERVER_SOFTWARE:
+    case WSGI_META_SERVER_ADMIN:
+    case WSGI_META_REMOTE_ADDR:
+    case WSGI_META_REMOTE_PORT:
+    case WSGI_META_DOCUMENT_ROOT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void put_named(collector_t *it, wsgi_bytes_t name, const char *value)
+{
+    if (value != NULL) {
+        put(it, WSGI_META_NONE, name, wsgi_text(value));
+    }
+}
+
+#define GUARD_VARIABLES 2
+
+void wsgi_metavars_collect_guard(request_rec *r, wsgi_request_t *request)
+{
+    const apr_array_header_t *fields = apr_table_elts(r->headers_in);
+    size_t count = sizeof cgi_variables / sizeof *cgi_variables;
+    size_t most = (size_t)fields->nelts + count + GUARD_VARIABLES;
+    wsgi_var_t *vars = apr_palloc(r->pool, most * sizeof *vars);
+    wsgi_route_t route = {.group = WSGI_GROUP_EMBEDDED};
+    wsgi_route_split_uri(r, &route);
+    collector_t it = {
+        .r = r,
+        .route = &route,
+        .core = ap_get_core_module_config(r->per_dir_config),
+        .next = vars,
+        .is_guard = true,
+    };
+    collect_fields(&it, fields);
+    for (size_t i = 0; i < count; i++) {
+        if (is_for_guard(cgi_variables[i].number)) {
+            put_unless_absent(&it, cgi_variables[i].number, cgi_variables[i].get(&it));
+        }
+    }
+    put_named(&it, WSGI_LITERAL("SERVER_SIGNATURE"), ap_psignature("", r));
+    put_named(&it, WSGI_LITERAL("REMOTE_HOST"), ap_get_useragent_host(r, REMOTE_HOST, NULL));
+    request->vars = vars;
+    request->var_count = (size_t)(it.next - vars);
 }

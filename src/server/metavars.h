@@ -14,4 +14,8 @@
 void wsgi_metavars_collect(request_rec *r, const wsgi_route_t *route, wsgi_bytes_t pid,
                            wsgi_request_t *request);
 
+/* For those who decide about access, before anybody serves the request: fields without credentials,
+ * and what CGI defines; fills vars and var_count. */
+void wsgi_metavars_collect_guard(request_rec *r, wsgi_request_t *request);
+
 #endif

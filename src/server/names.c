@@ -48,6 +48,13 @@ wsgi_name_t wsgi_name_parse_callable(const char *text)
     return name.kind == WSGI_NAME_ENV || *text != '%' ? name : wsgi_name_literal("application");
 }
 
+wsgi_name_t wsgi_name_parse_hook(const char *text)
+{
+    wsgi_name_t name = wsgi_name_parse(text);
+    return name.kind == WSGI_NAME_RESOURCE || name.kind == WSGI_NAME_ENV ? wsgi_name_literal(text)
+                                                                         : name;
+}
+
 size_t wsgi_name_put_decimal(char out[WSGI_NAME_DECIMAL_BYTES], unsigned number)
 {
     char reversed[WSGI_NAME_DECIMAL_BYTES];

@@ -38,6 +38,8 @@ wsgi_name_t wsgi_name_parse(const char *text);
 wsgi_name_t wsgi_name_literal(const char *text);
 /* Of a callable object: a literal or %{ENV:x}; any other token is "application". */
 wsgi_name_t wsgi_name_parse_callable(const char *text);
+/* Of a hook script's interpreter: what stands for something of a routed request is a literal. */
+wsgi_name_t wsgi_name_parse_hook(const char *text);
 
 /* The name at this place, NUL-terminated: the literal's own text, or from the pool. A variable that
  * begins with '%' is expanded once more; one that does not exist leaves the token as it stands. */

@@ -130,6 +130,8 @@ static void run_program(const launch_t *launch)
         [WSGI_FD_COUNTERS] = start->counters_fd,
     };
 
+    fds[WSGI_FD_SCOREBOARD] =
+        start->settings->server_metrics ? start->scoreboard_fd : fds[WSGI_FD_NULL];
     setsid(); /* a restart's signal to httpd's process group is none of its business */
     if (place_descriptors(fds, &program_fd, &failure_fd)) {
         fexecve(program_fd, launch->arguments, environ);

@@ -18,6 +18,7 @@ typedef struct wsgi_program_start {
     const char *path; /* of the same, for systems that cannot execute a descriptor */
     const wsgi_group_settings_t *settings;
     int log_fd, rendezvous_fd, counters_fd; /* become the WSGI_FD_* of the program */
+    int scoreboard_fd;                      /* so does this, with server_metrics */
 } wsgi_program_start_t;
 
 /* Runs it in a session of its own. The process, and in *control_fd our end of its control socket;

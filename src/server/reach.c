@@ -38,6 +38,35 @@ static bool may_set_handler(const ap_directive_t *node)
     return false;
 }
 
+static bool lets_htaccess_authenticate(const ap_directive_t *node)
+{
+    const char *args = node->args == NULL ? "" : node->args;
+    return (strcasecmp(node->directive, "AllowOverride") == 0 &&
+            (ap_strcasestr(args, "AuthConfig") != NULL || ap_strcasestr(args, "All") != NULL)) ||
+           (strcasecmp(node->directive, "AllowOverrideList") == 0 &&
+            ap_strcasestr(args, "WSGIA") != NULL);
+}
+
+/* A script that httpd asks while it processes a request. Where children may have Python anyway, an
+ * .htaccess can bring one too. */
+static bool may_have_hooks(const ap_directive_t *node, bool may_be_in_htaccess)
+{
+    static const char *const names[] = {"WSGIDispatchScript", "WSGIAccessScript",
+                                        "WSGIAuthUserScript", "WSGIAuthGroupScript"};
+    for (; node != NULL; node = node->next) {
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            if (strcasecmp(node->directive, names[i]) == 0) {
+                return true;
+            }
+        }
+        if ((may_be_in_htaccess && lets_htaccess_authenticate(node)) ||
+            may_have_hooks(node->first_child, may_be_in_htaccess)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool has_open_alias(const wsgi_server_config_t *config)
 {
     for (int i = 0; i < config->aliases->nelts; i++) {
@@ -68,6 +97,9 @@ static bool refers_to_embedded(const wsgi_server_config_t *config)
 bool wsgi_reach_embedded(const wsgi_settings_t *settings, const server_rec *main_server)
 {
     const wsgi_server_config_t *main = wsgi_server_config(main_server);
+    if (may_have_hooks(ap_conftree, !settings->restrict_embedded)) {
+        return true;
+    }
     if (settings->restrict_embedded) {
         return false;
     }

@@ -8,7 +8,7 @@
 
 #include "settings.h"
 
-/* Can a request lead to an application in httpd's own children? Sections are not walked, so an
+/* Can a request lead to an application, or to a hook script, in httpd's own children? Sections are not walked, so an
  * alias that only a <Directory> delegates counts as embedded. */
 bool wsgi_reach_embedded(const wsgi_settings_t *settings, const server_rec *main_server);
 

@@ -3,12 +3,14 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "route.h"
 
+#include "hook.h"
+
 #include "util_script.h"
 
 #include <stdlib.h>
 
 /* SCRIPT_NAME and PATH_INFO as CGI has them, runs of slashes as one. */
-static void split_uri(const request_rec *r, wsgi_route_t *route)
+void wsgi_route_split_uri(const request_rec *r, wsgi_route_t *route)
 {
     wsgi_bytes_t script_name = wsgi_text(r->uri);
     wsgi_bytes_t path_info = r->path_info == NULL ? WSGI_LITERAL("") : wsgi_text(r->path_info);
@@ -80,6 +82,13 @@ static bool is_open(const request_rec *r, const wsgi_name_t *name, const wsgi_al
     }
 }
 
+wsgi_bytes_t wsgi_route_hook_group(request_rec *r, const wsgi_name_t *name, bool *is_open_name)
+{
+    static const wsgi_route_t nowhere;
+    *is_open_name = is_open(r, name, NULL);
+    return expand(r, &nowhere, name);
+}
+
 static void find_application_group(request_rec *r, const wsgi_settings_t *settings,
                                    const wsgi_alias_t *alias, wsgi_route_t *route)
 {
@@ -87,7 +96,7 @@ static void find_application_group(request_rec *r, const wsgi_settings_t *settin
 
     const wsgi_name_t *name = route->config.application_group;
     name = name != NULL ? name : &unset;
-    route->is_open_name = is_open(r, name, alias);
+    route->is_open_name |= is_open(r, name, alias);
     route->application_group = expand(r, route, name);
     if (settings->is_case_blind && name->kind == WSGI_NAME_RESOURCE) {
         route->application_group = lower(r->pool, route->application_group);
@@ -132,6 +141,13 @@ static int refuse_restricted(request_rec *r, const wsgi_route_t *route)
 static int refuse_unknown(request_rec *r, const wsgi_route_t *route)
 {
     const wsgi_group_ref_t *ref = route->config.process_group;
+    if (route->is_dispatched) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      WSGI_ID(1704) "no WSGIDaemonProcess defines the process group '%s' that the "
+                                    "dispatch script %s chose",
+                      route->process_group.data, route->config.hooks->dispatch->script);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                   WSGI_ID(0150) "no WSGIDaemonProcess defines the process group '%s' that %s, line "
                                 "%d, leads to",
@@ -174,7 +190,6 @@ static void name_group(request_rec *r, const wsgi_settings_t *settings, wsgi_rou
 
 static int find_group(request_rec *r, const wsgi_settings_t *settings, wsgi_route_t *route)
 {
-    route->target = NULL;
     name_group(r, settings, route);
     if (!is_allowed(route)) {
         return refuse_restricted(r, route);
@@ -200,7 +215,15 @@ int wsgi_route_find(request_rec *r, const wsgi_handler_script_t *handler, wsgi_r
         wsgi_dir_config_lay(&route->config, &route->config, options);
     }
     route->handler_script = handler != NULL ? handler->script : NULL;
-    split_uri(r, route);
+    route->is_dispatched = route->is_open_name = false;
+    route->target = NULL;
+    wsgi_route_split_uri(r, route);
+    if (route->config.hooks != NULL && route->config.hooks->dispatch != NULL) {
+        int status = wsgi_hook_dispatch(r, route);
+        if (status != OK) {
+            return status;
+        }
+    }
     find_application_group(r, main->settings, alias, route);
     route->callable = find_callable(r, route);
     return find_group(r, main->settings, route);

@@ -16,6 +16,7 @@ typedef struct wsgi_route {
     const char *handler_script; /* NULL: the mapped file itself is the script */
     bool is_open_name;          /* a client can have chosen the application group */
     wsgi_bytes_t script_name, path_info;
+    bool is_dispatched;         /* a dispatch script has chosen the process group */
     int group;                  /* index into the settings' groups, or WSGI_GROUP_EMBEDDED */
     const wsgi_group_t *target; /* that group; NULL: embedded */
     wsgi_bytes_t process_group, application_group, callable; /* NUL-terminated */
@@ -23,6 +24,12 @@ typedef struct wsgi_route {
 
 /* The alias that mapped this request, or NULL. */
 const wsgi_alias_t *wsgi_mapping_alias(const request_rec *r);
+
+/* SCRIPT_NAME and PATH_INFO into the route. */
+void wsgi_route_split_uri(const request_rec *r, wsgi_route_t *route);
+
+/* The name of the interpreter of a hook script; *is_open: a client can have chosen it. */
+wsgi_bytes_t wsgi_route_hook_group(request_rec *r, const wsgi_name_t *name, bool *is_open);
 
 /* handler: of the request's handler name, or NULL. OK, or an HTTP status with the reason logged: the
  * group does not exist, or is not for this place. */

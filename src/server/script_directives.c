@@ -1,5 +1,5 @@
 /* server/script_directives.c — directives that name a script and go on with options: aliases,
- * handler scripts, imports.
+ * handler scripts, imports, hook scripts.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "directives.h"
@@ -13,6 +13,9 @@
 static const char *option_process_group(cmd_parms *cmd, wsgi_dir_config_t *options,
                                         const char *value)
 {
+    if (options->process_group != NULL) { /* given before: it need not exist */
+        (void)apr_array_pop(wsgi_server_config(cmd->server)->group_refs);
+    }
     options->process_group = wsgi_directive_refer(cmd, value);
     return NULL;
 }
@@ -21,6 +24,12 @@ static const char *option_application_group(cmd_parms *cmd, wsgi_dir_config_t *o
                                             const char *value)
 {
     options->application_group = wsgi_directive_name(cmd, wsgi_name_parse(value));
+    return NULL;
+}
+
+static const char *option_interpreter(cmd_parms *cmd, wsgi_dir_config_t *options, const char *value)
+{
+    options->application_group = wsgi_directive_name(cmd, wsgi_name_parse_hook(value));
     return NULL;
 }
 
@@ -45,7 +54,7 @@ static const char *option_pass_authorization(cmd_parms *cmd, wsgi_dir_config_t *
                      value);
 }
 
-enum user { ALIAS = 1, HANDLER = 2, IMPORT = 4 };
+enum user { ALIAS = 1, HANDLER = 2, IMPORT = 4, HOOK = 8 };
 
 static const struct {
     const char *name;
@@ -54,6 +63,7 @@ static const struct {
 } known_options[] = {
     {"process-group", ALIAS | HANDLER | IMPORT, option_process_group},
     {"application-group", ALIAS | HANDLER | IMPORT, option_application_group},
+    {"application-group", HOOK, option_interpreter},
     {"callable-object", ALIAS, option_callable_object},
     {"pass-authorization", ALIAS | HANDLER, option_pass_authorization},
 };
@@ -206,4 +216,33 @@ const char *wsgi_directive_add_import_script(cmd_parms *cmd, void *dir, const ch
     import->application_group = options.application_group;
     APR_ARRAY_PUSH(wsgi_server_config(cmd->server)->imports, wsgi_import_t *) = import;
     return NULL;
+}
+
+/* ---- hook scripts ---- */
+
+static void keep_hook(const cmd_parms *cmd, wsgi_dir_config_t *config,
+                      const wsgi_hook_script_t *hook)
+{
+    wsgi_hook_scripts_t *hooks = apr_pcalloc(cmd->pool, sizeof *hooks);
+    if (config->hooks != NULL) {
+        *hooks = *config->hooks;
+    }
+    const wsgi_hook_script_t **member = wsgi_member_at(hooks, (size_t)(uintptr_t)cmd->info);
+    *member = hook;
+    config->hooks = hooks;
+}
+
+const char *wsgi_directive_set_hook_script(cmd_parms *cmd, void *dir, const char *args)
+{
+    wsgi_hook_script_t *hook = apr_palloc(cmd->pool, sizeof *hook);
+    wsgi_dir_config_t options;
+    hook->script = ap_getword_conf(cmd->pool, &args);
+    if (*hook->script == '\0') {
+        return complain_words(cmd);
+    }
+    const char *error = parse_options(cmd, HOOK, &options, args);
+    hook->application_group =
+        options.application_group != NULL ? *options.application_group : wsgi_name_literal("");
+    keep_hook(cmd, dir, hook);
+    return error;
 }

@@ -4,6 +4,7 @@
 #include "settings.h"
 
 #include "group_user.h"
+#include "interpreter_options.h"
 #include "program.h"
 #include "python_choice.h"
 #include "reach.h"
@@ -100,6 +101,7 @@ static void complete_group(const resolver_t *it, wsgi_group_draft_t *draft)
     settings->is_multiprocess = settings->processes > 0;
     settings->processes += settings->processes == 0;
     inherit_python(settings, &it->main->python);
+    wsgi_interpreter_blocks_apply(it->pconf, it->main->interpreter_blocks, settings);
     settings->server_version = AP_SERVER_MAJORVERSION_NUMBER * 10000 +
                                AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER;
     int level = ap_get_server_module_loglevel(server, APLOG_MODULE_INDEX);
@@ -342,6 +344,54 @@ static void check_services(const resolver_t *it)
     }
 }
 
+/* ---- blocks of interpreter options ---- */
+
+static void check_interpreter_blocks(const resolver_t *it)
+{
+    const apr_array_header_t *blocks = it->main->interpreter_blocks;
+    for (int i = 0; i < blocks->nelts; i++) {
+        const wsgi_interpreter_block_t *block =
+            APR_ARRAY_IDX(blocks, i, const wsgi_interpreter_block_t *);
+        const char *group = block->process_group;
+        if (wsgi_interpreter_block_frees_one(block)) {
+            complain(it, APLOG_WARNING, block->place,
+                     WSGI_ID(1730) "WSGIFreeThreading has no effect in a block with "
+                                   "application-group=: a process has a GIL or has none; use "
+                                   "process-group= alone");
+        }
+        if (group != NULL && *group != '\0' &&
+            wsgi_settings_find_group(it->settings, wsgi_text(group)) < 0) {
+            complain(it, APLOG_WARNING, block->place,
+                     WSGI_ID(1731) "<WSGIInterpreterOptions process-group=%s> has no effect: no "
+                                   "WSGIDaemonProcess defines that group",
+                     group);
+        }
+    }
+}
+
+/* ---- trusted proxies ---- */
+
+static bool has_proxies(const wsgi_dir_config_t *dir)
+{
+    return dir->trusted_proxies != NULL;
+}
+
+/* Sections are not walked: the proxies must stand beside the fields, or in the server itself. */
+static void check_trusts(const resolver_t *it, const server_rec *server,
+                         const wsgi_server_config_t *config)
+{
+    bool is_listed = has_proxies(ap_get_module_config(server->lookup_defaults, &wsgi_module));
+    for (int i = 0; !is_listed && i < config->trusts->nelts; i++) {
+        const wsgi_trust_t *trust = &APR_ARRAY_IDX(config->trusts, i, wsgi_trust_t);
+        if (!has_proxies(trust->dir)) {
+            complain(it, APLOG_WARNING, trust->place,
+                     WSGI_ID(1720) "WSGITrustedProxyHeaders without WSGITrustedProxies: whoever "
+                                   "connects can say by these fields who he is and whom he asks; "
+                                   "list the addresses of the proxies in the same place");
+        }
+    }
+}
+
 /* ---- homes of Python ---- */
 
 /* A warning, not a fault: the group's user may see what we do not, and other sites can be served. */
@@ -407,6 +457,13 @@ static void check_homes(const resolver_t *it)
 
 /* ---- */
 
+static const wsgi_group_settings_t *embedded_python(const resolver_t *it)
+{
+    wsgi_group_settings_t *python = apr_pmemdup(it->pconf, &it->main->python, sizeof *python);
+    wsgi_interpreter_blocks_apply(it->pconf, it->main->interpreter_blocks, python);
+    return python;
+}
+
 const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main_server)
 {
     wsgi_server_config_t *main = wsgi_server_config(main_server);
@@ -420,7 +477,7 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
         .settings = apr_pcalloc(pconf, sizeof(wsgi_settings_t)),
         .imports = apr_array_make(pconf, 2, sizeof(wsgi_import_t *)),
     };
-    it.settings->python = &main->python;
+    it.settings->python = embedded_python(&it);
     it.settings->imports = it.imports;
     it.settings->restrict_embedded = main->restrict_embedded != 0;
     it.settings->is_case_blind = main->python.is_case_blind != 0;
@@ -430,9 +487,11 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
         if (config != NULL) {
             resolve_server(&it, config);
             resolve_imports(&it, s, config);
+            check_trusts(&it, s, config);
         }
     }
     check_services(&it);
+    check_interpreter_blocks(&it);
     it.settings->needs_python =
         it.imports->nelts > 0 || wsgi_reach_embedded(it.settings, main_server);
     wsgi_reach_place(it.settings, main_server, pconf);

@@ -39,6 +39,17 @@ enum wsgi_flag {
     WSGI_FLAG_THIRD = 2, /* Buffer of WSGIChunkedRequest, Auto of WSGIMapHEADToGET */
 };
 
+/* A script whose functions httpd asks while it processes a request. */
+typedef struct wsgi_hook_script {
+    const char *script;
+    wsgi_name_t application_group;
+} wsgi_hook_script_t;
+
+/* Those of a place; NULL: not set. */
+typedef struct wsgi_hook_scripts {
+    const wsgi_hook_script_t *dispatch, *access, *auth_user, *auth_group;
+} wsgi_hook_scripts_t;
+
 /* What may differ from directory to directory, and what an alias lays over it. Kept small: httpd
  * merges one for each section that a request meets. */
 typedef struct wsgi_dir_config {
@@ -47,6 +58,9 @@ typedef struct wsgi_dir_config {
     const wsgi_name_t *callable_object;
     apr_hash_t *handler_scripts;                /* handler name → wsgi_handler_script_t */
     const apr_array_header_t *restrict_process; /* const char *: names that are allowed */
+    const apr_array_header_t *trusted_headers;  /* const struct wsgi_trusted_field * */
+    const apr_array_header_t *trusted_proxies;  /* apr_ipsubnet_t *; not set: all peers */
+    const wsgi_hook_scripts_t *hooks;           /* few places have any */
     int script_reloading, pass_authorization, pass_apache_request; /* enum wsgi_flag */
     int chunked_request, map_head_to_get, error_override, enable_sendfile, ignore_activity;
 } wsgi_dir_config_t;
@@ -78,6 +92,12 @@ typedef struct wsgi_import {
     wsgi_place_t place;
 } wsgi_import_t;
 
+/* A place that says WSGITrustedProxyHeaders. */
+typedef struct wsgi_trust {
+    const wsgi_dir_config_t *dir;
+    wsgi_place_t place;
+} wsgi_trust_t;
+
 /* A WSGIDaemonProcess as written; `group` is completed when the settings are resolved. */
 typedef struct wsgi_group_draft {
     wsgi_group_t group;
@@ -104,18 +124,22 @@ struct wsgi_child;
 
 /* One server's (main or virtual). Its own words only: main's count through `main`. */
 typedef struct wsgi_server_config {
-    struct wsgi_server_config *main;  /* NULL in the main server's */
-    apr_array_header_t *aliases;      /* wsgi_alias_t * */
-    apr_array_header_t *group_drafts; /* wsgi_group_draft_t * */
-    apr_array_header_t *group_refs;   /* wsgi_group_ref_t * */
-    apr_array_header_t *imports;      /* wsgi_import_t * */
-    wsgi_group_settings_t python;     /* of httpd's children, and of groups that say nothing */
+    struct wsgi_server_config *main;           /* NULL in the main server's */
+    apr_array_header_t *aliases;               /* wsgi_alias_t * */
+    apr_array_header_t *group_drafts;          /* wsgi_group_draft_t * */
+    apr_array_header_t *group_refs;            /* wsgi_group_ref_t * */
+    apr_array_header_t *imports;               /* wsgi_import_t * */
+    apr_array_header_t *interpreter_blocks;    /* wsgi_interpreter_block_t * */
+    apr_array_header_t *trusts;                /* wsgi_trust_t */
+    struct wsgi_interpreter_block *open_block; /* whose directives are being read */
+    wsgi_group_settings_t python; /* of httpd's children, and of groups that say nothing */
     int64_t restrict_embedded;
 
-    const wsgi_alias_map_t *alias_map; /* resolved: of `aliases` that have a path */
-    bool has_regex_aliases;            /* resolved */
-    const wsgi_settings_t *settings;   /* resolved, in the main server's only */
-    struct wsgi_child *child;          /* in httpd's children, in the main server's only */
+    const wsgi_alias_map_t *alias_map;      /* resolved: of `aliases` that have a path */
+    bool has_regex_aliases;                 /* resolved */
+    const wsgi_settings_t *settings;        /* resolved, in the main server's only */
+    struct wsgi_scoreboard_map *scoreboard; /* for process groups; in the main server's, or NULL */
+    struct wsgi_child *child;               /* in httpd's children, in the main server's only */
 } wsgi_server_config_t;
 
 static inline wsgi_server_config_t *wsgi_server_config(const server_rec *server)
@@ -131,6 +155,15 @@ static inline wsgi_server_config_t *wsgi_server_config_main(wsgi_server_config_t
 static inline const wsgi_dir_config_t *wsgi_dir_config(const request_rec *r)
 {
     return ap_get_module_config(r->per_dir_config, &wsgi_module);
+}
+
+/* Of a place without any. */
+extern const wsgi_hook_scripts_t wsgi_no_hooks;
+
+static inline const wsgi_hook_scripts_t *wsgi_dir_hooks(const request_rec *r)
+{
+    const wsgi_hook_scripts_t *hooks = wsgi_dir_config(r)->hooks;
+    return hooks != NULL ? hooks : &wsgi_no_hooks;
 }
 
 /* A group's settings where nobody has said anything. `processes` is 0 then: that is what

@@ -86,6 +86,8 @@ static void encode_request(source_t *in, wsgi_buffer_t *out)
     wsgi_request_t request = {
         .flags = (uint32_t)number(in, 1),
         .body_length = (int64_t)number(in, 1) - 1,
+        .log_level = (uint8_t)number(in, 1),
+        .tries = (uint8_t)number(in, 1),
         .script = text(in),
         .callable = text(in),
         .log_id = text(in),
@@ -102,6 +104,7 @@ static void encode_request(source_t *in, wsgi_buffer_t *out)
     }
     if (is_written(wsgi_wire_put_request(out, 0, &request), out, &frame)) {
         CLAIM(wsgi_wire_get_request(frame.payload, &store, &again) == WSGI_OK);
+        CLAIM(again.log_level == request.log_level && again.tries == request.tries);
         CLAIM(again.flags == request.flags && again.body_length == request.body_length);
         CLAIM(is_same(again.script, request.script) && is_same(again.log_id, request.log_id));
         CLAIM(is_same(again.callable, request.callable));
@@ -150,12 +153,14 @@ static void encode_file(source_t *in, wsgi_buffer_t *out)
 
 static void encode_log(source_t *in, wsgi_buffer_t *out)
 {
-    const wsgi_wire_log_t line = {(uint32_t)number(in, 1), text(in)};
+    const wsgi_wire_log_t line = {(uint32_t)number(in, 1), (uint32_t)number(in, 4), text(in),
+                                  text(in)};
     wsgi_wire_log_t again;
     wsgi_frame_t frame;
 
     if (is_written(wsgi_wire_put_log(out, &line), out, &frame)) {
         CLAIM(wsgi_wire_get_log(frame.payload, &again) == WSGI_OK);
+        CLAIM(again.line == line.line && is_same(again.file, line.file));
         CLAIM(is_same(again.text, line.text));
     }
 }

@@ -116,8 +116,9 @@ static int send_file(wsgi_exchange_t *ex, int fd, int64_t offset, int64_t length
     return take((client_t *)ex, length);
 }
 
-static void log_line(wsgi_exchange_t *ex, int level, const char *text)
+static void log_line(wsgi_exchange_t *ex, int level, const char *file, int line, const char *text)
 {
+    CLAIM((file == NULL || *file != '\0') && line >= 0);
     CLAIM(!((client_t *)ex)->has_ended && level >= WSGI_LOG_CRIT && level <= WSGI_LOG_TRACE5);
     CLAIM(strlen(text) < WSGI_WIRE_DATA_MAX);
 }
@@ -306,6 +307,7 @@ static void open_stage(stage_t *s)
         .group = "fuzz",
         .rendezvous_fd = s->rendezvous[0],
         .processes = PROCESSES,
+        .rows = 2 * PROCESSES,
         .connect_timeout_us = 1000000,
         .socket_timeout_us = 1000000,
     });

@@ -104,7 +104,8 @@ static void save_answers(const char *dir)
     save(dir, "head", "bare", &out, WSGI_WIRE_HEADER_BYTES);
     must(wsgi_wire_put_hello(&out, &(wsgi_hello_t){WSGI_WIRE_VERSION, 1, 2}));
     must(wsgi_wire_put(&out, WSGI_FRAME_CONTINUE, 0, WSGI_LITERAL("")));
-    must(wsgi_wire_put_log(&out, &(wsgi_wire_log_t){WSGI_LOG_ERR, WSGI_LITERAL("a line")}));
+    must(wsgi_wire_put_log(
+        &out, &(wsgi_wire_log_t){WSGI_LOG_ERR, 7, WSGI_LITERAL("app.py"), WSGI_LITERAL("a line")}));
     must(wsgi_wire_put_head(&out, &full));
     must(wsgi_wire_put(&out, WSGI_FRAME_DATA, WSGI_FRAME_FLAG_FLUSH, WSGI_LITERAL("part")));
     must(wsgi_wire_put_file(&out, 0, &(wsgi_wire_file_t){16, 4096}));
@@ -123,7 +124,8 @@ static void save_scene(const char *dir, const char *name, char scene)
     wsgi_buffer_t out = {0};
 
     must(wsgi_buffer_append(&out, &scene, 1));
-    must(wsgi_wire_put_log(&out, &(wsgi_wire_log_t){WSGI_LOG_ERR, WSGI_LITERAL("a line")}));
+    must(wsgi_wire_put_log(
+        &out, &(wsgi_wire_log_t){WSGI_LOG_ERR, 7, WSGI_LITERAL("app.py"), WSGI_LITERAL("a line")}));
     if ((scene & 1) != 0) {
         must(wsgi_wire_put(&out, WSGI_FRAME_CONTINUE, 0, WSGI_LITERAL("")));
     }

@@ -230,6 +230,18 @@ class Server:
         part.rename(path)
         return f"/scripts/{name}"
 
+    def make_certificate(self):
+        """tls.crt and tls.key of localhost, for a while; tells how to use them."""
+        files = [self.directory / name for name in ("tls.crt", "tls.key")]
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+             "/CN=localhost", "-out", files[0], "-keyout", files[1]],
+            check=True, stderr=subprocess.DEVNULL)
+        # The certificate is nobody's; without a session cache; OpenSSL may be another version.
+        self.tolerate("AH019(06|09)|AH01873|AH01882")
+        return (f'SSLEngine On\nSSLCertificateFile "{files[0]}"\n'
+                f'SSLCertificateKeyFile "{files[1]}"\n')
+
     def note(self, name):
         """A file that an application writes to tell what it has seen."""
         return self.directory / "notes" / name

@@ -391,7 +391,7 @@ def test_run_once(launch_once, options, is_once):
 
 
 SERVICE = '''
-import mod_wsgi, os, time
+import mod_wsgi, os, signal, time
 
 def note(text):
     with open("NOTES/told", "a") as file:
@@ -403,6 +403,8 @@ def hear(name, **payload):
 mod_wsgi.subscribe_shutdown(hear)
 mod_wsgi.subscribe_events(hear)
 mod_wsgi.subscribe_signals(hear)
+signal.signal(signal.SIGHUP, lambda number, frame: note("its own SIGHUP"))
+signal.signal(signal.SIGUSR2, lambda number, frame: note("its own SIGUSR2"))
 note("begins")
 begin = time.monotonic()
 while time.monotonic() < begin + 3:
@@ -413,7 +415,7 @@ while True:
 '''
 
 
-@pytest.mark.compat("SERVICE-quiet")
+@pytest.mark.compat("SERVICE-quiet", "EVENT-service")
 def test_a_service_group_is_left_alone(launch_once):
     server = launch_once("daemon", start=False, config="""
 WSGIDaemonProcess service threads=0 display-name=%{GROUP} restart-interval=1 inactivity-timeout=1 \\
@@ -432,9 +434,12 @@ WSGIImportScript "${scripts}/service.py" process-group=service application-group
     (pid,) = told("still here")
     assert told("begins") == [pid]
     assert len(os.listdir(f"/proc/{pid}/task")) == 1, "nobody is there to keep deadlines"
+    for name in ("SIGHUP", "SIGUSR2"):
+        os.kill(pid, getattr(signal, name))
+        wait_until(lambda: told(f"its own {name}"), "signals are the script's", 5 * env.PATIENCE)
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not processes.is_alive(pid), "it has ended", 10 * env.PATIENCE)
-    assert told("process_stopping") == []
+    assert told("process_stopping") == told("process_signal") == []
 
 
 @pytest.mark.compat("LIFE-embedded-limits")

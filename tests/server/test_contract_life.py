@@ -59,6 +59,31 @@ def application(environ, start_response):
     assert server.get("/hello").status == 200
 
 
+# ---- levels
+
+@pytest.mark.compat("LOG-levels")
+def test_what_is_logged_at_debug_and_at_trace1(launch_once, mode):
+    server = launch_once(mode, daemon="threads=3 request-timeout=77", single_child=True, config="""
+LogLevel wsgi:debug
+WSGIScriptAlias /traced "${apps}/hello.py"
+<Location /traced>
+    LogLevel wsgi:trace1
+</Location>
+""")
+    assert server.get("/hello").status == server.get("/traced?q").status == 200
+
+    def lines(level, words):
+        return [line for line in server.log.text().splitlines()
+                if f"[wsgi:{level}]" in line and words in line]
+
+    assert lines("debug", "threads_per_process=")
+    if mode == "daemon":
+        assert lines("debug", " threads=3 ") and lines("debug", " request_timeout_s=77 ")
+    begin, end = (lines("trace1", words) for words in ("'application' is called", "status 200"))
+    assert len(begin) == len(end) == 1, "of the one that is traced"
+    assert "hello.py] it answered" in end[0] and "gave 12" in end[0]
+
+
 # ---- logs of virtual hosts
 
 HOSTS = """

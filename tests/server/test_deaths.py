@@ -106,3 +106,29 @@ def test_shutdown_timeout(server):
         os.kill(int(server.wait_for_note("inside")), signal.SIGTERM)
         assert client.read_head()[0] == 502
     assert_restarts(server, {"shutdown_signal": 1})
+
+
+# A fault of an extension module may write anywhere, so into the memory that the family shares.
+SCRIBBLER = '''
+import ctypes
+
+def application(environ, start_response):
+    for line in open("/proc/self/maps"):
+        if "wsgi-counters" in line:
+            ctypes.memset(int(line.split("-")[0], 16), 0xEE, 192 + 4 * 64)
+    start_response("200 OK", [])
+    return [b""]
+'''
+
+
+def test_spoiled_counters_do_not_end_the_group(server):
+    """The next supervisor finds them as the first one did."""
+    (supervisor,) = server.supervisors()
+    url = server.script("scribbler.py", SCRIBBLER)
+    server.tolerate(f"{NO_ANSWER}|{DIED}|WSGI1406|WSGI0116")
+    server.expect("WSGI1601", f"supervisor {supervisor} .*signal 9")
+    assert server.get(url).status == 200
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: server.supervisors() not in ([], [supervisor])
+               and server.get("/hello").status == 200, "another supervisor serves",
+               20 * env.PATIENCE)

@@ -193,4 +193,5 @@ WSGIScriptAlias /other "${{apps}}/process.py" process-group=other
     version = "{}.{}".format(*found["version"])
     assert version != OURS == "{}.{}".format(*ours["version"])
     assert processes.program(found["pid"]) == f"wsgi-daemon-{version}"
-    assert found["prefix"] != ours["prefix"]
+    assert any(path.endswith(f"/python{version}") for path in found["path"])
+    assert not any(f"/python{OURS}" in path for path in found["path"])

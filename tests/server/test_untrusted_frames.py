@@ -131,12 +131,12 @@ def test_closes_instead(stage, name):
 TYPES = list(range(16)) + [16, 31, 32, 128, 255]
 
 PAYLOADS = {
-    frames.HELLO: struct.pack("<III", 1, 0, 1),
+    frames.HELLO: struct.pack("<III", 2, 0, 1),
     frames.REQUEST: b"\0" * 94,
     frames.BODY_END: b"\0" * 4,
     frames.HEAD: struct.pack("<HHI", 200, 0, 0),
     frames.FILE: b"\0" * 16,
-    frames.LOG: struct.pack("<I", frames.INFO) + b"x\0",
+    frames.LOG: struct.pack("<III", frames.INFO, 0, 0) + b"\0x\0",
     frames.HINT: struct.pack("<HHI", 103, 0, 0),
     frames.ABORT: b"\0" * 4,
 }
@@ -221,7 +221,7 @@ BEGUN_TYPES = [frames.CONTINUE, frames.HEAD, frames.LOG, frames.ABORT, frames.GO
 LIMITS = {  # least and most bytes of payload, legal flags; docs/wire.md
     frames.HELLO: (12, 12, 0), frames.CONTINUE: (0, 0, 0), frames.HEAD: (8, 1 << 20, 0),
     frames.DATA: (0, 1 << 16, frames.FLUSH), frames.FILE: (16, 16, frames.FLUSH),
-    frames.LOG: (5, 1 << 16, 0), frames.END: (0, 0, frames.CLOSE), frames.ABORT: (4, 4, 0),
+    frames.LOG: (14, 1 << 16, 0), frames.END: (0, 0, frames.CLOSE), frames.ABORT: (4, 4, 0),
     frames.GOAWAY: (0, 0, 0),
 }
 
@@ -273,8 +273,8 @@ def test_garbage(stage, place):
 # ---- HELLO
 
 
-@pytest.mark.parametrize("version, index", [(0, 0), (2, 0), (0xffffffff, 0), (1, 8192),
-                                            (1, 0x7fffffff), (1, 0xffffffff)])
+@pytest.mark.parametrize("version, index", [(0, 0), (1, 0), (0xffffffff, 0), (2, 8192),
+                                            (2, 0x7fffffff), (2, 0xffffffff)])
 def test_hello_that_cannot_be(stage, version, index):
     content = frames.hello(version, index)
     repeat(stage, 502, ("send", content), HEAD, ENDED, log=ILLEGAL, words="HELLO of another version")
@@ -284,7 +284,7 @@ def test_hello_that_cannot_be(stage, version, index):
                                                (8191, 0xffffffff)])
 def test_hello_of_a_wild_row(stage, index, generation):
     """It is a hint: the answer counts, and what was kept is not used again."""
-    hello = ("send", frames.hello(1, index, generation))
+    hello = ("send", frames.hello(index=index, generation=generation))
     repeat(stage, GOOD, hello, KEPT_ANSWER)
 
 

@@ -247,7 +247,7 @@ def test_a_hundred_thousand_lines(launch_once):
 LINES = {
     "control bytes": (3, bytes(range(1, 256))),
     "forged line": (3, b"x\n[Tue Nov 24 23:00:00.000000 2026] [core:emerg] [pid 1] forged"),
-    "64 KiB": (3, b"y" * 65531),
+    "64 KiB": (3, b"y" * 65522),
     "percent signs": (3, b"%s%n%d%s%s%s%s%n"),
     "nothing": (3, b""),
     "level 0": (0, b"text"), "level 1": (1, b"text"), "level 2": (2, b"text"),

@@ -19,7 +19,7 @@ def frame(type, payload=b"", flags=0, length=None, zero=0):
     return HEADER.pack(len(payload) if length is None else length, type, flags, zero) + payload
 
 
-def hello(version=1, index=0, generation=1):
+def hello(version=2, index=0, generation=1):
     return frame(HELLO, struct.pack("<III", version, index, generation))
 
 
@@ -43,7 +43,7 @@ def file(offset, length):
 
 
 def log(level, text, end=b"\0"):
-    return frame(LOG, struct.pack("<I", level) + text + end)
+    return frame(LOG, struct.pack("<III", level, 0, 0) + b"\0" + text + end)
 
 
 def number(type, value):

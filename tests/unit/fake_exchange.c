@@ -139,10 +139,11 @@ static int send_file(wsgi_exchange_t *ex, int fd, int64_t offset, int64_t length
     return end_verb(fake, WSGI_OK);
 }
 
-static void log_line(wsgi_exchange_t *ex, int level, const char *text)
+static void log_line(wsgi_exchange_t *ex, int level, const char *file, int line, const char *text)
 {
     fake_exchange_t *fake = begin_verb(ex);
     char number[16];
+    (void)file, (void)line;
     require(strchr(text, '\n') == NULL, "a log line with a line end");
     snprintf(number, sizeof(number), "<%d> ", level);
     append_text(&fake->log, number);
@@ -261,6 +262,7 @@ void fake_exchange_init(fake_exchange_t *fake, const char *script)
         .callable = WSGI_LITERAL("application"),
         .handler = WSGI_LITERAL("wsgi-script"),
         .log_id = WSGI_LITERAL("aBcD"),
+        .log_level = WSGI_LOG_INFO,
         .vars = fake->vars,
     };
     for (size_t i = 0; i < sizeof(vars) / sizeof(*vars); i++) {

@@ -41,7 +41,7 @@ static void test_no_name_from_outside_finds_a_key_of_ours(void **state)
             assert_int_equal(wsgi_meta_find_field(key.data, key.len), WSGI_META_NONE);
         }
     }
-    assert_int_equal(own_count, 7);
+    assert_int_equal(own_count, 8);
     assert_string_equal(wsgi_meta_name(WSGI_META_MOD_WSGI_SERVER_PID).data, "mod_wsgi.server_pid");
     assert_int_equal(wsgi_meta_find("MOD_WSGI_SERVER_PID", 19), WSGI_META_NONE);
 }

@@ -101,7 +101,7 @@ static const struct {
     [WSGI_FRAME_HEAD] = {8, WSGI_WIRE_HEAD_MAX, 0},
     [WSGI_FRAME_DATA] = {0, WSGI_WIRE_DATA_MAX, WSGI_FRAME_FLAG_FLUSH},
     [WSGI_FRAME_FILE] = {16, 16, WSGI_FRAME_FLAG_FLUSH},
-    [WSGI_FRAME_LOG] = {5, WSGI_WIRE_DATA_MAX, 0},
+    [WSGI_FRAME_LOG] = {14, WSGI_WIRE_DATA_MAX, 0},
     [WSGI_FRAME_HINT] = {8, WSGI_WIRE_HEAD_MAX, 0},
     [WSGI_FRAME_END] = {0, 0, WSGI_FRAME_FLAG_CLOSE},
     [WSGI_FRAME_ABORT] = {4, 4, 0},
@@ -229,23 +229,37 @@ static void test_log(void **state)
     wsgi_wire_log_t got;
 
     (void)state;
-    const wsgi_wire_log_t line = {WSGI_LOG_INFO, WSGI_LITERAL("a line")};
+    const wsgi_wire_log_t line = {WSGI_LOG_INFO, 7, WSGI_LITERAL("app.py"), WSGI_LITERAL("a line")};
     assert_int_equal(wsgi_wire_put_log(&out, &line), WSGI_OK);
     wsgi_bytes_t payload = the_frame(&out, WSGI_FRAME_LOG).payload;
     assert_int_equal(wsgi_wire_get_log(payload, &got), WSGI_OK);
     assert_int_equal(got.level, WSGI_LOG_INFO);
+    assert_int_equal(got.line, 7);
+    assert_text(got.file, "app.py");
+    assert_int_equal(got.file.data[got.file.len], '\0');
     assert_text(got.text, "a line");
     assert_int_equal(got.text.data[got.text.len], '\0');
 
-    assert_int_equal(wsgi_wire_get_log(WSGI_LITERAL("\0\0\0\0a\0"), &got), WSGI_OK);
+#define NO_SOURCE "\0\0\0\0\0\0\0\0\0"
+    assert_int_equal(wsgi_wire_get_log(WSGI_LITERAL("\0\0\0\0" NO_SOURCE "a\0"), &got), WSGI_OK);
     assert_int_equal(got.level, WSGI_LOG_CRIT);
+    assert_text(got.file, "");
     assert_text(got.text, "a");
-    assert_int_equal(wsgi_wire_get_log(WSGI_LITERAL("\xff\xff\xff\xff\0"), &got), WSGI_OK);
+    assert_int_equal(wsgi_wire_get_log(WSGI_LITERAL("\xff\xff\xff\xff" NO_SOURCE "\0"), &got),
+                     WSGI_OK);
     assert_int_equal(got.level, WSGI_LOG_TRACE5);
     assert_text(got.text, "");
-    assert_int_equal(wsgi_wire_get_log(WSGI_LITERAL("\4\0\0\0ab"), &got), WSGI_E_PROTOCOL);
-    assert_int_equal(wsgi_wire_get_log(WSGI_LITERAL("\4\0\0\0a\0b\0"), &got), WSGI_E_PROTOCOL);
-    assert_int_equal(wsgi_wire_get_log(WSGI_LITERAL("\4\0\0\0"), &got), WSGI_E_PROTOCOL);
+    const wsgi_bytes_t illegal[] = {
+        WSGI_LITERAL("\4\0\0\0" NO_SOURCE "ab"),
+        WSGI_LITERAL("\4\0\0\0" NO_SOURCE "a\0b\0"),
+        WSGI_LITERAL("\4\0\0\0" NO_SOURCE),
+        WSGI_LITERAL("\4\0\0\0\0\0\0\0\2\0\0\0\0a\0b\0"),      /* a NUL in the file's name */
+        WSGI_LITERAL("\4\0\0\0\0\0\0\0\4\0\0\0f\0a\0"),        /* longer than all there is */
+        WSGI_LITERAL("\4\0\0\0\0\0\0\0\xff\xff\xff\xff\0a\0"), /* than any frame */
+    };
+    for (size_t i = 0; i < sizeof(illegal) / sizeof(illegal[0]); i++) {
+        assert_int_equal(wsgi_wire_get_log(illegal[i], &got), WSGI_E_PROTOCOL);
+    }
     wsgi_buffer_clear(&out, 0);
 }
 
@@ -277,8 +291,10 @@ static void test_too_large_leaves_out_as_it_was(void **state)
         const wsgi_bytes_t payload = {big, limits[type].most + 1};
         assert_int_equal(wsgi_wire_put(&out, type, 0, payload), WSGI_E_TOO_LARGE);
     }
-    const wsgi_wire_log_t line = {WSGI_LOG_INFO, {big, WSGI_WIRE_DATA_MAX - 4}};
+    const wsgi_wire_log_t line = {WSGI_LOG_INFO, 0, {"", 0}, {big, WSGI_WIRE_DATA_MAX - 13}};
     assert_int_equal(wsgi_wire_put_log(&out, &line), WSGI_E_TOO_LARGE);
+    const wsgi_wire_log_t wrapping = {WSGI_LOG_INFO, 0, {big, SIZE_MAX}, {big, 1}};
+    assert_int_equal(wsgi_wire_put_log(&out, &wrapping), WSGI_E_TOO_LARGE);
     assert_text(bytes_of(&out), "x");
     wsgi_buffer_clear(&out, 0);
     free(big);
@@ -302,6 +318,8 @@ static wsgi_request_t a_request(void)
         .script_mtime_us = INT64_C(-5),
         .request_start_us = INT64_C(1700000000000000),
         .queue_start_us = INT64_C(1700000000000123),
+        .log_level = WSGI_LOG_TRACE1,
+        .tries = 3,
         .firm_until_us = INT64_C(98765432109),
         .script = WSGI_LITERAL("/srv/app.wsgi"),
         .process_group = WSGI_LITERAL("group"),
@@ -329,6 +347,8 @@ static void assert_same_request(const wsgi_request_t *got, const wsgi_request_t 
     assert_int_equal(got->script_mtime_us, want->script_mtime_us);
     assert_int_equal(got->request_start_us, want->request_start_us);
     assert_int_equal(got->queue_start_us, want->queue_start_us);
+    assert_int_equal(got->log_level, want->log_level);
+    assert_int_equal(got->tries, want->tries);
     assert_int_equal(got->firm_until_us, want->firm_until_us);
     assert_same_text(got->script, want->script);
     assert_same_text(got->process_group, want->process_group);
@@ -444,7 +464,7 @@ static void test_request_with_a_wrong_byte(void **state)
         {50, 2},                /* first part of the body above its limit */
         {48, 9},                /* first part shorter than what is there */
         {52, 12},               /* script one byte shorter: no NUL behind it */
-        {76, 1},                /* reserved */
+        {78, 1},                /* reserved */
         {88 + 4, 0},            /* a NUL inside the script */
         {88 + 13, 'x'},         /* none behind it */
         {134, 0},               /* REQUEST_METHOD becomes a variable without number and name */

@@ -1,5 +1,5 @@
 /* tests/unit/daemon/caller.h — an httpd child in small: what it writes into its end of a pair, and
- * what it finds there, as text: "HELLO(1,3,7) HEAD(200 OK) DATA(hello)! END." Flags: '!' FLUSH,
+ * what it finds there, as text: "HELLO(2,3,7) HEAD(200 OK) DATA(hello)! END." Flags: '!' FLUSH,
  * '.' CLOSE. Long texts are told by their length, "DATA[65536]".
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#define HELLO "HELLO(1,3,7)"
+#define HELLO "HELLO(2,3,7)"
 
 static const wsgi_hello_t usual_hello = {WSGI_WIRE_VERSION, 3, 7};
 

@@ -416,7 +416,7 @@ static void put_least(unsigned type)
 {
     static const unsigned char least[WSGI_FRAME_COUNT] = {
         [WSGI_FRAME_HELLO] = 12, [WSGI_FRAME_BODY_END] = 4, [WSGI_FRAME_HEAD] = 8,
-        [WSGI_FRAME_FILE] = 16,  [WSGI_FRAME_LOG] = 5,      [WSGI_FRAME_HINT] = 8,
+        [WSGI_FRAME_FILE] = 16,  [WSGI_FRAME_LOG] = 14,     [WSGI_FRAME_HINT] = 8,
         [WSGI_FRAME_ABORT] = 4,  [WSGI_FRAME_REQUEST] = 86,
     };
     char frame[8 + 86] = {(char)least[type], 0, 0, 0, (char)type};
@@ -1330,11 +1330,11 @@ static void test_one_that_is_handed_back_is_not_counted(void **state)
 
 static int log_and_answer(wsgi_exchange_t *ex)
 {
-    ex->verbs->log(ex, WSGI_LOG_ERR, "before");
+    ex->verbs->log(ex, WSGI_LOG_ERR, NULL, 0, "before");
     assert_int_equal(ex->verbs->send_head(ex, &ok_head), WSGI_OK);
-    ex->verbs->log(ex, WSGI_LOG_INFO, "between");
+    ex->verbs->log(ex, WSGI_LOG_INFO, NULL, 0, "between");
     assert_int_equal(send_text(ex, "hello", WSGI_SEND_LAST), WSGI_OK);
-    ex->verbs->log(ex, WSGI_LOG_ERR, "after");
+    ex->verbs->log(ex, WSGI_LOG_ERR, NULL, 0, "after");
     return finish(ex);
 }
 
@@ -1353,7 +1353,7 @@ static void fill(wsgi_exchange_t *ex, const char *line, unsigned *count)
     log_lines[0] = '\0';
     for (*count = 0; log_lines[0] == '\0' && t.conn.debt.len == 0; ++*count) {
         assert_true(*count < 100000);
-        ex->verbs->log(ex, WSGI_LOG_ERR, line);
+        ex->verbs->log(ex, WSGI_LOG_ERR, NULL, 0, line);
     }
 }
 
@@ -1410,7 +1410,7 @@ static int log_half_a_line(wsgi_exchange_t *ex)
     assert_true(t.conn.debt.len > 0);
     assert_string_equal(log_lines, "");
     assert_true(collect_some(&t.got, t.far, 64 << 10)); /* there is room again */
-    ex->verbs->log(ex, WSGI_LOG_ERR, "overtakes");
+    ex->verbs->log(ex, WSGI_LOG_ERR, NULL, 0, "overtakes");
     assert_string_equal(log_lines, "<3> [request ID] overtakes\n");
     assert_int_equal(pthread_create(reader, NULL, collect_soon, NULL), 0);
     return say_hello(ex);
@@ -1439,7 +1439,7 @@ static int answer_nobody(wsgi_exchange_t *ex)
     assert_true(ex->verbs->is_aborted(ex));
     const unsigned count = t.send_count;
     assert_int_equal(send_text(ex, "more", WSGI_SEND_MORE), WSGI_E_GONE);
-    ex->verbs->log(ex, WSGI_LOG_ERR, "a line");
+    ex->verbs->log(ex, WSGI_LOG_ERR, NULL, 0, "a line");
     ex->verbs->finish(ex, WSGI_TRUNCATED, 0);
     assert_int_equal(t.send_count, count); /* not tried again */
     return WSGI_E_GONE;

@@ -212,6 +212,25 @@ static void test_keys_of_ours_cannot_be_forged(void **state)
     fake_exchange_free(&fake);
 }
 
+/* More names than are kept, each seen twice with another value: at some place of the table two meet. */
+static void test_many_names(void **state)
+{
+    fake_exchange_t fake;
+    (void)state;
+    site_request(&fake, EVALUATE);
+    for (int i = 0; i < 200; i++) {
+        char name[32], value[32], expression[96], expected[64];
+        snprintf(name, sizeof(name), "HTTP_X_MANY_%d", i % 100);
+        snprintf(value, sizeof(value), "value %d", i);
+        snprintf(expression, sizeof(expression),
+                 "e['%s'], len([k for k in e if 'HTTP_X_MANY' in k])", name);
+        snprintf(expected, sizeof(expected), "('%s', 1)", value);
+        fake_exchange_var(&fake, name, value);
+        assert_value(&fake, expression, expected);
+    }
+    fake_exchange_free(&fake);
+}
+
 static void test_no_value_is_none(void **state)
 {
     fake_exchange_t fake;
@@ -282,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_long_values_and_odd_ones),
         cmocka_unit_test(test_the_last_of_several_values_counts),
         cmocka_unit_test(test_keys_of_ours_cannot_be_forged),
+        cmocka_unit_test(test_many_names),
         cmocka_unit_test(test_no_value_is_none),
         cmocka_unit_test(test_group_names_belong_to_the_request),
         cmocka_unit_test(test_the_native_request),

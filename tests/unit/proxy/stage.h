@@ -61,6 +61,7 @@ static inline void stage_link(stage_t *s, unsigned processes)
         .rendezvous_fd = s->rendezvous[0],
         .counters = s->counters,
         .processes = processes,
+        .rows = processes,
         .connect_timeout_us = CONNECT_TIMEOUT_US,
         .socket_timeout_us = SOCKET_TIMEOUT_US,
     });
@@ -326,7 +327,7 @@ static inline void say_number(stage_t *s, enum wsgi_frame_type type, int32_t num
 
 static inline void say_log(stage_t *s, uint32_t level, const char *text)
 {
-    const wsgi_wire_log_t line = {level, {text, strlen(text)}};
+    const wsgi_wire_log_t line = {level, 0, {"", 0}, {text, strlen(text)}};
 
     assert_int_equal(wsgi_wire_put_log(&s->says, &line), WSGI_OK);
 }

@@ -983,8 +983,8 @@ static void test_level_of_a_line_is_clamped(void **state)
 static void test_illegal_lines(void **state)
 {
     static const wsgi_bytes_t payloads[] = {
-        WSGI_LITERAL("\3\0\0\0two\0lines\0"),
-        WSGI_LITERAL("\3\0\0\0no end"),
+        WSGI_LITERAL("\3\0\0\0\0\0\0\0\0\0\0\0\0two\0lines\0"),
+        WSGI_LITERAL("\3\0\0\0\0\0\0\0\0\0\0\0\0no end"),
     };
     stage_t *s = *state;
 

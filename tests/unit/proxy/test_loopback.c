@@ -101,6 +101,7 @@ static int open_house(void **state)
         .rendezvous_fd = house.ends[0],
         .counters = &house.counters,
         .processes = 1,
+        .rows = 1,
         .connect_timeout_us = patience_us,
         .socket_timeout_us = patience_us,
     });
@@ -236,7 +237,7 @@ static void test_the_end_of_a_body_is_the_same_at_both_ends(void **state)
 
 static int give_up(wsgi_exchange_t *ex)
 {
-    ex->verbs->log(ex, WSGI_LOG_ERR, "it did not work");
+    ex->verbs->log(ex, WSGI_LOG_ERR, NULL, 0, "it did not work");
     return ex->verbs->finish(ex, WSGI_FAILED, 507);
 }
 

@@ -337,11 +337,13 @@ static void test_unusable_hello(void **state)
 
 enum unbegun { LEFT_UNREAD, LEFT_READ, HANDED_BACK, HANDED_BACK_LATE, UNBEGUN_COUNT };
 
-static void worker_returns_it(stage_t *s, enum unbegun how)
+static void worker_returns_it(stage_t *s, enum unbegun how, unsigned tries)
 {
     worker_takes(s);
     if (how != LEFT_UNREAD) {
-        assert_string_equal(worker_hears_request(s).callable.data, "application");
+        const wsgi_request_t request = worker_hears_request(s);
+        assert_string_equal(request.callable.data, "application");
+        assert_int_equal(request.tries, tries);
     }
     if (how == HANDED_BACK_LATE) {
         say_hello(s);
@@ -367,7 +369,7 @@ static void test_tries_are_bounded(void **state)
             stage_begin(s);
             for (unsigned i = 0; i < 2 * processes + 1; i++) {
                 assert_running(s, WSGI_PROXY_SENT);
-                worker_returns_it(s, how);
+                worker_returns_it(s, how, i);
             }
             assert_failed(s, WSGI_E_REFUSED, 503);
             assert_detail(s, "workers in a row gave the request back");
@@ -383,8 +385,8 @@ static void test_the_next_worker_answers(void **state)
 
     for (enum unbegun how = 0; how < UNBEGUN_COUNT; how++) {
         stage_begin(s);
-        worker_returns_it(s, how);
-        worker_returns_it(s, how);
+        worker_returns_it(s, how, 0);
+        worker_returns_it(s, how, 1);
         worker_takes(s);
         worker_hears_request(s);
         assert_worker_hears_nothing(s);
@@ -419,7 +421,7 @@ static void test_tries_share_one_deadline(void **state)
 
     stage_begin(s);
     s->now_us += CONNECT_TIMEOUT_US - 1;
-    worker_returns_it(s, HANDED_BACK_LATE);
+    worker_returns_it(s, HANDED_BACK_LATE, 0);
     assert_running(s, WSGI_PROXY_SENT);
     step_at(s, s->start_us + CONNECT_TIMEOUT_US);
     assert_failed(s, WSGI_E_REFUSED, 503);

@@ -25,11 +25,14 @@ static const wsgi_runtime_settings_t usual_settings = {
     .main_name = "",
     .python_executable = "",
     .server_description = "Apache/2.4.71 (unit test)",
+    .server_build_date = "2026-11-24",
+    .mpm_name = "none",
     .server_version = 20471,
     .processes = 2,
     .threads = 15,
     .python_eggs = "",
     .python_warnings = "",
+    .interpreter_options = "",
     .hash_seed = WSGI_HASH_SEED_RANDOM,
 };
 

@@ -240,6 +240,39 @@ static void test_a_gil_for_each_interpreter(void **state)
     }
 }
 
+static void test_settings_of_one_interpreter(void **state)
+{
+    (void)state;
+    settings.interpreter_options = "*\nswitch_interval_us 8000\nrestrict_stdin 1\n"
+                                   "=sub\nper_interpreter_gil 1\nswitch_interval_us 250000\n"
+                                   "restrict_stdin 0\n"
+                                   "=su\nrestrict_stdin 1\n=subs\nrestrict_stdin 1\n";
+    const char *output =
+        output_in_both("import sys\n"
+                       "print(sys.getswitchinterval(), type(sys.stdin).__name__)\n");
+    assert_has(output, "0.008 RestrictedStream\n");
+    if (HAS_OWN_GIL) {
+        assert_has(output, "\n0.25 TextIOWrapper\nstopped\n");
+    }
+    else {
+        assert_has(output, "WSGI1101: WSGIPerInterpreterGIL has no effect: in Python ");
+        assert_has(output, "WSGI1130: WSGISwitchInterval ");
+        assert_has(output, "\n0.008 TextIOWrapper\nstopped\n");
+    }
+}
+
+static void test_the_only_application_is_chosen_by_its_name_too(void **state)
+{
+    (void)state;
+    settings.main_name = "host:81|/app";
+    settings.interpreter_options = "=host|/app\nrestrict_stdin 1\n=host|/other\nrestrict_stdin 0\n"
+                                   "=\nrestrict_stdout 1\n";
+    assert_has(output_in_both("import sys\n"
+                              "sys.stderr.write(type(sys.stdin).__name__ + ' ' +"
+                              " type(sys.stdout).__name__ + '\\n')\n"),
+               "RestrictedStream RestrictedStream\n");
+}
+
 static void test_free_threading(void **state)
 {
     static const char source[] = "import sys\n"
@@ -327,6 +360,8 @@ int main(void)
         cmocka_unit_test_setup(test_signals_may_be_allowed, reset),
         cmocka_unit_test_setup(test_interpreters_may_be_abandoned, reset),
         cmocka_unit_test_setup(test_a_gil_for_each_interpreter, reset),
+        cmocka_unit_test_setup(test_settings_of_one_interpreter, reset),
+        cmocka_unit_test_setup(test_the_only_application_is_chosen_by_its_name_too, reset),
         cmocka_unit_test_setup(test_free_threading, reset),
         cmocka_unit_test_setup(test_no_warning_without_need, reset),
         cmocka_unit_test_setup(test_the_main_interpreter_has_a_name, reset),

@@ -39,6 +39,23 @@ static void test_literals(void **state)
     expect_name(*state, "%{global}", &place, "%{global}");
 }
 
+/* compat: NAME-scripts */
+static void test_interpreters_of_hook_scripts(void **state)
+{
+    static const char *const names[][2] = {
+        {"%{GLOBAL}", ""},
+        {"%{SERVER}", "example.org:8080"},
+        {"%{HOST}", "asked.example:8080"},
+        {"%{RESOURCE}", "%{RESOURCE}"},
+        {"%{ENV:x}", "%{ENV:x}"},
+        {"site", "site"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        wsgi_name_t name = wsgi_name_parse_hook(names[i][0]);
+        assert_string_equal(wsgi_name_expand(&name, &place, *state).data, names[i][1]);
+    }
+}
+
 /* compat: NAME-port */
 static void test_default_ports_are_left_out(void **state)
 {
@@ -102,6 +119,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         POOL_TEST(test_tokens),
         POOL_TEST(test_literals),
+        POOL_TEST(test_interpreters_of_hook_scripts),
         POOL_TEST(test_default_ports_are_left_out),
         POOL_TEST(test_largest_port_fits),
         POOL_TEST(test_decimals),
