@@ -6,11 +6,15 @@ SPDX-License-Identifier: Apache-2.0
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import env
 import processes
 import run as pairs
 from cases import SUITES
+
+AT_A_TIME = 2  # pairs of servers; they wait more than they work
 
 
 def chosen(options):
@@ -35,23 +39,13 @@ def run(options, module, reference, explained):
 
 def _run(options, runs, explained):
     passed, failed, number = 0, 0, 0
-    for suite, mode, cases in chosen(options):
-        begun = time.monotonic()
-        with pairs.Pair(runs, suite.SETUP, mode, getattr(suite, "FILES", {}),
-                        options.config, explained) as pair:
-            for case in cases:
-                differences, seen = pair.differences(case)
-                if options.show:
-                    print(json.dumps({"case": case.name, "mode": mode, "ours": seen[0],
-                                      "reference": seen[1]}))
-                unexplained = explained.unexplained(differences)
-                number += len(differences) - len(unexplained)
-                passed += not unexplained
-                failed += bool(unexplained)
-                for each in unexplained:
-                    print(each, flush=True)
-        print(f"{suite.SETUP.name}, {mode}: {len(cases)} cases, "
-              f"{time.monotonic() - begun:.1f} s", flush=True)
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        for outcome in pool.map(lambda each: run_cases(*each, options, runs, explained),
+                                chosen(options)):
+            print(*outcome.lines, sep="\n", flush=True)
+            passed += outcome.passed
+            failed += outcome.failed
+            number += outcome.explained
     if not options.only:
         stale = explained.stale([options.mode] if options.mode else ["embedded", "daemon"])
         failed += len(stale)
@@ -60,3 +54,31 @@ def _run(options, runs, explained):
     print(f"{number} differences are explained by {len(explained.lines)} lines")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+@dataclass
+class Outcome:
+    lines: list = field(default_factory=list)
+    passed: int = 0
+    failed: int = 0
+    explained: int = 0
+
+
+def run_cases(suite, mode, cases, options, runs, explained):
+    outcome = Outcome()
+    begun = time.monotonic()
+    with pairs.Pair(runs, suite.SETUP, mode, getattr(suite, "FILES", {}), options.config,
+                    explained) as pair:
+        for case in cases:
+            differences, seen = pair.differences(case)
+            if options.show:
+                outcome.lines.append(json.dumps({"case": case.name, "mode": mode,
+                                                 "ours": seen[0], "reference": seen[1]}))
+            unexplained = explained.unexplained(differences)
+            outcome.explained += len(differences) - len(unexplained)
+            outcome.passed += not unexplained
+            outcome.failed += bool(unexplained)
+            outcome.lines += map(str, unexplained)
+    outcome.lines.append(f"{suite.SETUP.name}, {mode}: {len(cases)} cases, "
+                         f"{time.monotonic() - begun:.1f} s")
+    return outcome

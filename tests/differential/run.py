@@ -4,6 +4,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,6 +17,7 @@ from model import Script, Syntax
 
 LOG_PATIENCE_S = 0.6
 LOG_PAUSE_S = 0.02
+ONE_AT_A_TIME = threading.Lock()  # ports and directories are given out
 FIXED_TIME = 946684800  # of files: the first day of 2000
 
 
@@ -85,7 +87,8 @@ class Pair:
         self.mode = mode
         self.is_run = setup.is_run
         self.explained = explained
-        self.sides = [Side(run, setup, mode, files, more_config) for run in runs]
+        with ONE_AT_A_TIME:
+            self.sides = [Side(run, setup, mode, files, more_config) for run in runs]
         # It lives as long as the servers, which end with the thread that has started them.
         self.pool = ThreadPoolExecutor(len(self.sides))
 
