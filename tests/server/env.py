@@ -76,6 +76,14 @@ KeepAliveTimeout 3
 """
 
 
+def is_listening(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 class StartFailed(AssertionError):
     pass
 
@@ -349,11 +357,7 @@ class Server:
         return self.log.text().count("resuming normal operations")
 
     def is_listening(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return is_listening(self.port)
 
     @property
     def pid(self):
