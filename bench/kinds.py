@@ -7,13 +7,16 @@ import dataclasses
 import os
 import pathlib
 import shutil
+import sys
 
-from servers import CACHE, HERE, ROOT, NotMeasured, run
+from servers import HERE, ROOT, NotMeasured, run
+
+sys.path.append(str(ROOT / "tools"))
+import peer  # noqa: E402
 
 HTTPD = "/usr/sbin/apache2"
 HTTPD_MODULES = "/usr/lib/apache2/modules"
 OURS = pathlib.Path(os.environ.get("WSGI_MODULE", ROOT / "build" / "mod_wsgi.so"))
-PEER_PACKAGE = "libapache2-mod-wsgi-py3"
 
 FLOOR = "C handler"
 PEER_EMBEDDED, PEER_DAEMON = "Debian's mod_wsgi, embedded", "Debian's mod_wsgi, daemon"
@@ -119,14 +122,11 @@ class Application:
 # ---- modules ------------------------------------------------------------------------------------
 
 def peer_module():
-    """Debian's module, unpacked and not installed."""
-    module = CACHE / "peer" / "usr" / "lib" / "apache2" / "modules" / "mod_wsgi.so"
-    if not module.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        run(["apt-get", "-q", "download", PEER_PACKAGE], cwd=CACHE)
-        package = max(CACHE.glob(f"{PEER_PACKAGE}_*.deb"), key=os.path.getmtime)
-        run(["dpkg-deb", "-x", str(package), str(CACHE / "peer")])
-    return module
+    """Debian's, unpacked."""
+    try:
+        return peer.module()
+    except peer.NotAvailable as reason:
+        raise NotMeasured(str(reason)) from None
 
 
 def copied(module, directory):

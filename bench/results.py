@@ -15,6 +15,7 @@ import sys
 
 import kinds
 from figures import figure
+from kinds import peer
 from servers import ROOT
 
 
@@ -67,9 +68,9 @@ def machine():
         "kernel": platform.release(),
         "httpd": first_line(kinds.HTTPD, "-v").removeprefix("Server version: "),
         "python": first_line("/usr/bin/python3", "-VV"),
-        "peer": first_line("dpkg-query", "-W", "-f", "${Version}", kinds.PEER_PACKAGE)
-        if not list(kinds.CACHE.glob("*.deb"))
-        else f"{kinds.PEER_PACKAGE} " + max(kinds.CACHE.glob(f"{kinds.PEER_PACKAGE}_*.deb"),
+        "peer": first_line("dpkg-query", "-W", "-f", "${Version}", peer.PACKAGE)
+        if not list(peer.CACHE.glob("*.deb"))
+        else f"{peer.PACKAGE} " + max(peer.CACHE.glob(f"{peer.PACKAGE}_*.deb"),
                                             key=os.path.getmtime).stem.split("_")[1],
         "module": first_line("sha256sum", str(kinds.OURS))[:12],
     }

@@ -26,6 +26,7 @@ def check(tree, result, status, gate_status, contract_status=0, options=(), root
                 "bin/make": MAKE.format(result=result, status=status),
                 "bench/bench": f"#!/bin/sh\n[ $1 = gate ] && exit {gate_status}\n",
                 "tools/root-check": f"#!/bin/sh\n{root_check}\n",
+                "tools/differential": "#!/bin/sh\n",
                 "tools/check-compat": "#!/bin/sh\n[ $1 != --may-skip ] || shift\n"
                                       "[ $# -ge 6 ] && [ -f \"$6\" ] && "
                                       f"exit {contract_status}\n"}
