@@ -29,7 +29,7 @@ RULES = [
          "the time of the run; times that a case sends are of other centuries or decades"),
     Rule("field Server|environ SERVER_SOFTWARE|body .*", r"mod_wsgi/[\d.]+( Quetzal/\S+)?",
          "mod_wsgi/VERSION", "the module's own version"),
-    Rule("field Content-Type|body", r"(boundary=|--)[0-9a-f]{16}\b", r"\1BOUNDARY",
+    Rule("field Content-Type|body", r"(boundary=|--)[0-9a-f]{9,16}\b", r"\1BOUNDARY",
          "httpd makes it of the time"),
     Rule("environ (mod_wsgi|apache).version", r"\[.*\]", "VERSION",
          "the module's own, and of the httpd that it was built for"),
@@ -80,7 +80,9 @@ def items(seen, directory, port):
 
 
 def without_places(text, directory, port):
-    return text.replace(str(directory), "ROOT").replace(str(port), "PORT")
+    """The port only where it is a number of its own, and no part of an address in memory."""
+    return re.sub(rf"(?<![0-9a-zA-Z]){port}(?![0-9a-zA-Z])", "PORT",
+                  text.replace(str(directory), "ROOT"))
 
 
 def log(lines, directory, port):
