@@ -27,6 +27,9 @@
 #define REGISTRY_KEY "wsgi-groups:1" /* of this layout; another version of the module looks away */
 #define LONG_US      INT64_C(60000000) /* a supervisor that lived so long did not fail to start */
 
+/* What our program exits with by itself is above the common signals (daemon/process.h). */
+#define OWN_STATUS_MIN 64
+
 /* One process group of one generation. */
 typedef struct record {
     struct record *next;
@@ -256,16 +259,21 @@ static int64_t back_off_ms(record_t *record, int64_t now_us)
     return seconds[step < last ? step : last] * 1000;
 }
 
-/* The MPM tells the bare number, of a signal or of an exit. What our program exits with by itself is
- * above all signals (daemon/process.h). */
+/* The MPM tells the bare number, of a signal or of an exit. */
 static const char *describe(const record_t *record, int number)
 {
-    if (number > 0 && number < 64) {
+    if (number > 0 && number < OWN_STATUS_MIN) {
         return apr_psprintf(record->run_pool,
                             "was ended by signal %d (%s), or exited with that status", number,
                             apr_signal_description_get(number));
     }
     return apr_psprintf(record->run_pool, "exited with status %d", number);
+}
+
+/* It may have failed before it had the counters. */
+static bool could_not_start(int status)
+{
+    return status >= OWN_STATUS_MIN;
 }
 
 static void replace_supervisor(record_t *record, pid_t pid, int status)
@@ -280,6 +288,9 @@ static void replace_supervisor(record_t *record, pid_t pid, int status)
                      ? ""
                      : apr_psprintf(record->run_pool, " and waits %d s", (int)(delay_ms / 1000)));
     record->group.settings.restart_delay_ms = delay_ms;
+    if (could_not_start(status)) {
+        mark_failed(record);
+    }
     start_again(record);
 }
 
