@@ -23,7 +23,7 @@ enum wsgi_handover_fd {
 };
 
 #define WSGI_HANDOVER_MAGIC   0x514c5a51u
-#define WSGI_HANDOVER_VERSION 1u /* of this layout; another version refuses to start */
+#define WSGI_HANDOVER_VERSION 1u        /* of this layout; another version refuses to start */
 #define WSGI_HANDOVER_MAX     (1 << 20) /* bytes of a blob */
 
 /* The resolved settings of one process group: src/core/… and directives never see defaults twice.

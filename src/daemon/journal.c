@@ -84,7 +84,8 @@ void wsgi_journal_leave(wsgi_journal_t *journal, unsigned index)
 void wsgi_journal_enter_import(wsgi_journal_t *journal, const char *script)
 {
     wsgi_journal_entry_t *entry = &journal->import;
-    const size_t len = strlen(script), left_out = len > WSGI_JOURNAL_TEXT ? len - WSGI_JOURNAL_TEXT : 0;
+    const size_t len = strlen(script),
+                 left_out = len > WSGI_JOURNAL_TEXT ? len - WSGI_JOURNAL_TEXT : 0;
 
     entry->len = entry->id_len = 0;
     add(entry, (wsgi_bytes_t){script + left_out, len - left_out}, WSGI_JOURNAL_TEXT);

@@ -21,9 +21,10 @@
 
 #include "wsgi_metrics.h"
 
-#define WSGI_POLICY_NEVER   INT64_MAX
-#define WSGI_POLICY_LONG_US INT64_C(10000000) /* one that was ready, and lived so long, was of use */
-#define WSGI_POLICY_ACK_US  INT64_C(5000000)  /* to say that nothing is begun with old code */
+#define WSGI_POLICY_NEVER INT64_MAX
+#define WSGI_POLICY_LONG_US                                                                        \
+    INT64_C(10000000)                       /* one that was ready, and lived so long, was of use */
+#define WSGI_POLICY_ACK_US INT64_C(5000000) /* to say that nothing is begun with old code */
 
 enum wsgi_slot_phase {
     WSGI_SLOT_EMPTY,

@@ -276,7 +276,8 @@ static void log_death(const supervisor_t *self, unsigned slot, const wsgi_death_
 
     describe_work(self, slot, death, work, sizeof(work));
     describe_pause(self, slot, pause, sizeof(pause));
-    wsgi_log(WSGI_LOG_ERR, WSGI_ID(1409) "[%s] worker %d %s, after %.1f s%s %s; another is started%s",
+    wsgi_log(WSGI_LOG_ERR,
+             WSGI_ID(1409) "[%s] worker %d %s, after %.1f s%s %s; another is started%s",
              self->group, (int)death->pid, cause, (double)(wsgi_now_us() - since_us) / 1e6,
              death->was_starting ? "," : "", work, pause);
 }
