@@ -276,22 +276,40 @@ static bool could_not_start(int status)
     return status >= OWN_STATUS_MIN;
 }
 
+/* It has not even sat out the delay that it was told. */
+static bool was_hasty(const record_t *record, int64_t now_us)
+{
+    return now_us - record->started_us < record->group.settings.restart_delay_ms * 1000;
+}
+
+static const char *describe_delay(const record_t *record, bool is_left_to_monitor, int64_t delay_ms)
+{
+    if (is_left_to_monitor) {
+        return " within 10 s";
+    }
+    return delay_ms == 0
+               ? ""
+               : apr_psprintf(record->run_pool, " and waits %d s", (int)(delay_ms / 1000));
+}
+
 static void replace_supervisor(record_t *record, pid_t pid, int status)
 {
-    int64_t delay_ms = back_off_ms(record, wsgi_now_us());
-    int level = status == 0 ? APLOG_INFO : APLOG_ERR;
+    const int64_t now_us = wsgi_now_us();
+    const bool is_left_to_monitor = could_not_start(status) && was_hasty(record, now_us);
+    const int64_t delay_ms = back_off_ms(record, now_us);
+    const int level = status == 0 ? APLOG_INFO : APLOG_ERR;
 
-    ap_log_error(APLOG_MARK, level, 0, record->group.server,
-                 WSGI_ID(1601) "supervisor %d of process group '%s' %s; another is started%s",
-                 (int)pid, record->group.settings.name, describe(record, status),
-                 delay_ms == 0
-                     ? ""
-                     : apr_psprintf(record->run_pool, " and waits %d s", (int)(delay_ms / 1000)));
-    record->group.settings.restart_delay_ms = delay_ms;
     if (could_not_start(status)) {
         mark_failed(record);
     }
-    start_again(record);
+    ap_log_error(APLOG_MARK, level, 0, record->group.server,
+                 WSGI_ID(1601) "supervisor %d of process group '%s' %s; another is started%s",
+                 (int)pid, record->group.settings.name, describe(record, status),
+                 describe_delay(record, is_left_to_monitor, delay_ms));
+    record->group.settings.restart_delay_ms = delay_ms;
+    if (!is_left_to_monitor) {
+        start_again(record);
+    }
 }
 
 static bool is_server_stopping(void)

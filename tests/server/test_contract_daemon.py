@@ -259,7 +259,7 @@ def test_a_changed_script_and_no_worker_within_connect_timeout(launch_once):
     first = ask(server, url)
     server.note("closed").touch()
     write(server, "app", mtime=1_700_000_100)
-    server.expect("WSGI0116", "within 1 s")
+    server.expect("WSGI0116", "within 1 s; its workers are still starting: make the import faster")
     reply = server.get(url)
     assert (reply.status, reply.header("Retry-After")) == (503, "1")
     server.note("closed").unlink()

@@ -319,6 +319,52 @@ def test_requests_in_flight_finish_when_the_script_changes(launch_group, process
     expect_end(server, pid, "script_reload")
 
 
+@pytest.mark.compat("RELOAD-daemon", "OPT-shutdown-timeout")
+def test_a_long_request_holds_new_code_up_for_shutdown_timeout(launch_group):
+    """Without processes= nobody is served meanwhile: graceful-timeout is not waited for."""
+    server = launch_group("threads=2 graceful-timeout=60 shutdown-timeout=1")
+    server.expect(KILLED)
+    server.expect(NO_ANSWER)
+    with server.raw(60 * env.PATIENCE) as client:
+        pid, _, url = begin_gated(server, client)
+        write(server, "gated", mtime=1_700_000_000)
+        assert ask(server, url) != pid
+        assert client.read_head()[0] == 502
+
+
+@pytest.mark.compat("RELOAD-daemon-retry")
+def test_who_waits_too_long_for_new_code_is_told_why(launch_group):
+    server = launch_group("threads=2 connect-timeout=1 shutdown-timeout=3")
+    server.expect(KILLED)
+    server.expect(NO_ANSWER)
+    server.expect("WSGI0116", "within 1 s; its workers are being replaced.*set processes=")
+    with server.raw(60 * env.PATIENCE) as client:
+        pid, _, url = begin_gated(server, client)
+        write(server, "gated", mtime=1_700_000_000)
+        assert server.get(url).status == 503
+        assert client.read_head()[0] == 502
+        assert ask(server, url) != pid
+
+
+def test_two_changes_while_requests_run_long(launch_group):
+    """Each in the one worker of its time; those of the older one make room."""
+    server = launch_group("processes=1 threads=2 graceful-timeout=60 shutdown-timeout=1")
+    server.expect(KILLED)
+    server.expect(NO_ANSWER)
+    url = write(server, "app")
+    with server.raw(60 * env.PATIENCE) as oldest, server.raw(60 * env.PATIENCE) as older:
+        first, _, _ = begin_gated(server, oldest, "oldest")
+        write(server, "app", mtime=1_700_000_000)
+        wait_until(lambda: ask(server, url) != first, "new code", 20 * env.PATIENCE)
+        second, gate, _ = begin_gated(server, older, "older")
+        write(server, "app", mtime=1_700_000_100)
+        assert ask(server, url) not in (first, second)
+        assert oldest.read_head()[0] == 502
+        gate.touch()
+        assert older.read_head()[0] == 200
+    expect_end(server, second, "script_reload")
+
+
 # ---- nothing is lost
 
 def keep_touching(server, load):

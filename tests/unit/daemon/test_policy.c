@@ -176,6 +176,7 @@ static void test_a_useful_worker_resets_failures(void **state)
 
     (void)state;
     fail_three_times(&group, &now_us);
+    become_ready(&group, now_us, 0);
     wsgi_policy_note_exit(&group.policy, 0, WSGI_ENDED_BADLY, true, now_us);
     expect_deed(&group, now_us, WSGI_DEED_START, 0);
     expect_pause(&group, &now_us, WSGI_ENDED_BADLY, 0);
