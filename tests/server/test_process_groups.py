@@ -7,6 +7,7 @@ import env
 import processes
 import pytest
 from conftest import needs_root
+from processes import wait_until
 
 CONFIG = """
 WSGIDaemonProcess plain
