@@ -248,7 +248,7 @@ while os.path.exists("NOTES/closed"):
 '''
 
 
-@pytest.mark.compat("RELOAD-daemon-retry")
+@pytest.mark.compat("RELOAD-daemon-retry", "OPT-connect-timeout-start")
 def test_a_changed_script_and_no_worker_within_connect_timeout(launch_once):
     server = launch_group(launch_once, "threads=2 connect-timeout=1", single_child=True, start=False,
                           config='WSGIImportScript "${scripts}/slow.py" process-group=tests '

@@ -297,6 +297,7 @@ def test_graceful_timeout_0_is_at_once(launch_group):
     expect_end(server, pid, "graceful_signal")
 
 
+@pytest.mark.compat("RELOAD-daemon-running")
 @pytest.mark.parametrize("processes_option", ["", "processes=2"])
 def test_requests_in_flight_finish_when_the_script_changes(launch_group, processes_option):
     server = launch_group(f"threads=2 {processes_option}")
@@ -319,7 +320,7 @@ def test_requests_in_flight_finish_when_the_script_changes(launch_group, process
     expect_end(server, pid, "script_reload")
 
 
-@pytest.mark.compat("RELOAD-daemon", "OPT-shutdown-timeout")
+@pytest.mark.compat("RELOAD-daemon", "RELOAD-daemon-running", "OPT-shutdown-timeout")
 def test_a_long_request_holds_new_code_up_for_shutdown_timeout(launch_group):
     """Without processes= nobody is served meanwhile: graceful-timeout is not waited for."""
     server = launch_group("threads=2 graceful-timeout=60 shutdown-timeout=1")
@@ -346,6 +347,7 @@ def test_who_waits_too_long_for_new_code_is_told_why(launch_group):
         assert ask(server, url) != pid
 
 
+@pytest.mark.compat("RELOAD-daemon-running")
 def test_two_changes_while_requests_run_long(launch_group):
     """Each in the one worker of its time; those of the older one make room."""
     server = launch_group("processes=1 threads=2 graceful-timeout=60 shutdown-timeout=1")
