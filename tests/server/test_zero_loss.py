@@ -154,4 +154,4 @@ def test_no_request_is_lost(launch_once, processes_option, seconds, period):
     missing = {number for client in ours for number in client.answered} - set(executed)
     assert missing == set(), "answered, and not in a journal"
     assert answered > 1000
-    assert closed <= 1.2 * static_closed  # as many clients for as long; ours wait for answers too
+    assert closed <= max(1.2 * static_closed, 3), static_closed  # as many clients, for as long
