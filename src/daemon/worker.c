@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "limits.h"
 #include "signals.h"
 #include "threads.h"
@@ -396,7 +397,10 @@ static void wait_for_end(worker_t *worker, wsgi_result_t *result)
     do {
         got = read(worker->event_read_fd, &event, 1);
     } while (got == 1 ? hear(worker, event, result) : got < 0 && errno == EINTR);
-    if (got != 1) {
+    if (got < 0) {
+        wsgi_descriptors_lost(worker->settings->journal, worker->group->name, "its events");
+    }
+    if (got == 0) {
         wsgi_journal_set_reason(worker->settings->journal, WSGI_REASON_SIGNAL_PIPE_ERROR);
     }
 }

@@ -132,3 +132,28 @@ def test_spoiled_counters_do_not_end_the_group(server):
     wait_until(lambda: server.supervisors() not in ([], [supervisor])
                and server.get("/hello").status == 200, "another supervisor serves",
                20 * env.PATIENCE)
+
+
+CLOSING = '''
+import os
+
+def application(environ, start_response):
+    if environ["QUERY_STRING"]:
+        os.closerange(3, 300)
+    start_response("200 OK", [])
+    return [b"%d" % os.getpid()]
+'''
+
+
+def test_closed_descriptors(server):
+    """As code does that makes a daemon of its process. A worker that is deaf does not stay."""
+    url = server.script("closing.py", CLOSING)
+    first = server.get(url).body
+    server.expect("WSGI1430", "the application has closed descriptors of the worker")
+    server.expect(DIED, f"worker {first.decode()} ended by itself: the application had closed its "
+                        "descriptors")
+    server.tolerate(NO_ANSWER)
+    server.get(f"{url}?close", timeout=20 * env.PATIENCE)
+    wait_until(lambda: server.get(url, timeout=20 * env.PATIENCE).body not in (b"", first),
+               "another worker serves", 20 * env.PATIENCE)
+    assert_restarts(server, {"descriptors_closed": 1})
