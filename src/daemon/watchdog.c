@@ -73,6 +73,7 @@ static bool is_still_running(void *baton)
 static void interrupt_one(const wsgi_watchdog_t *self, unsigned index)
 {
     wsgi_flight_t *flight = &self->settings.flights->table[index];
+    wsgi_interp_t *interp = flight->interp;
     interrupt_t it = {flight, flight->serial};
     char request[WSGI_JOURNAL_QUOTE];
 
@@ -80,12 +81,18 @@ static void interrupt_one(const wsgi_watchdog_t *self, unsigned index)
         return;
     }
     name_flight(self, index, request, sizeof(request));
+    if (interp == NULL) {
+        flight->wishes_interrupt = 0;
+        wsgi_log(WSGI_LOG_INFO, "[%s] %s cannot be interrupted: its interpreter is being made",
+                 group_name(self), request);
+        return;
+    }
     wsgi_log(WSGI_LOG_WARNING,
              WSGI_ID(1414) "[%s] %s has run for longer than request-timeout=%d allows and is "
                            "interrupted by mod_wsgi.RequestTimeout; the traceback that follows "
                            "tells where it was",
              group_name(self), request, (int)self->settings.group->request_timeout_s);
-    if (!wsgi_runtime_interrupt(flight->interp, flight->thread, is_still_running, &it)) {
+    if (!wsgi_runtime_interrupt(interp, flight->thread, is_still_running, &it)) {
         wsgi_log(WSGI_LOG_INFO, "[%s] %s came to its end by itself", group_name(self), request);
     }
     flight->wishes_interrupt = 0;
