@@ -72,11 +72,11 @@ static void on_signal(int number)
     const unsigned char byte = (unsigned char)number;
     int saved = errno;
 
-    if (number == SIGTERM || number == SIGINT) {
-        limit_end(wsgi_the_worker);
-    }
     if (write(wsgi_the_worker->event_write_fd, &byte, 1) < 0) {
         errno = 0; /* full: what is in it ends the process as well */
+    }
+    if (number == SIGTERM || number == SIGINT) {
+        limit_end(wsgi_the_worker);
     }
     errno = saved;
 }
