@@ -5,6 +5,7 @@
 #include "watchdog.h"
 
 #include "log_lines.h"
+#include "process.h"
 #include "threads.h"
 
 #include <fcntl.h>
@@ -281,6 +282,42 @@ static void test_deadlock_kills(void **state)
     start(); /* for the tear-down */
 }
 
+/* Whether it is gone, or the number is that of another file now. */
+static void expect_end_with_wake_fd(int replacement)
+{
+    int status;
+
+    t.journal->reason = WSGI_REASON_NONE; /* the rule makes it look again */
+    const pid_t pid = fork();
+
+    if (pid == 0) {
+        alarm(20);
+        t.group.restart_interval_s = 1;
+        start();
+        if (replacement >= 0) {
+            dup2(replacement, t.flights.wake_fd);
+        }
+        else {
+            close(t.flights.wake_fd);
+        }
+        pause();
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), WSGI_EXIT_DESCRIPTORS);
+}
+
+static void test_a_closed_descriptor_ends_the_worker(void **state)
+{
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    expect_end_with_wake_fd(-1);
+    expect_end_with_wake_fd(null_fd);
+    wsgi_fd_close(&null_fd);
+    start(); /* for the tear-down */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +333,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_silent_interpreter_does_not_hold_it_up, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_deadlock_kills, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_closed_descriptor_ends_the_worker, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
