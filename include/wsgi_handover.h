@@ -23,7 +23,8 @@ enum wsgi_handover_fd {
 };
 
 #define WSGI_HANDOVER_MAGIC   0x514c5a51u
-#define WSGI_HANDOVER_VERSION 1u /* of this layout; another version refuses to start */
+#define WSGI_HANDOVER_VERSION 1u        /* of this layout; another version refuses to start */
+#define WSGI_HANDOVER_MAX     (1 << 20) /* bytes of a blob */
 
 /* The resolved settings of one process group: src/core/… and directives never see defaults twice.
  * Members come from wsgi_group.def: TEXT (NUL-terminated, "" = not set) and NUMBER (int64_t). */
@@ -34,6 +35,9 @@ typedef struct wsgi_group_settings {
 #undef TEXT
 #undef NUMBER
 } wsgi_group_settings_t;
+
+/* The bytes of its blob; more than WSGI_HANDOVER_MAX are not taken. */
+size_t wsgi_handover_size(const wsgi_group_settings_t *settings);
 
 /* Appends the blob. WSGI_OK, WSGI_E_NOMEM. */
 int wsgi_handover_pack(wsgi_buffer_t *out, const wsgi_group_settings_t *settings) WSGI_MUST_CHECK;

@@ -24,11 +24,12 @@ typedef struct wsgi_link_settings {
     int rendezvous_fd;               /* the callers' end */
     const wsgi_counters_t *counters; /* read-only mapping; may be NULL: no hints */
     unsigned processes;              /* of the group: bounds the retries */
-    unsigned threads;                /* of each: bounds its connections; 0 = not known */
-    wsgi_backlog_t *backlog;         /* NULL: nobody counts */
-    unsigned listen_backlog;         /* who may wait, over all children */
-    int64_t connect_timeout_us;      /* to be begun by a worker, all waiting included */
-    int64_t socket_timeout_us;       /* silence of the worker */
+    unsigned rows;              /* of workers in the counters: more, as successors have theirs */
+    unsigned threads;           /* of each: bounds its connections; 0 = not known */
+    wsgi_backlog_t *backlog;    /* NULL: nobody counts */
+    unsigned listen_backlog;    /* who may wait, over all children */
+    int64_t connect_timeout_us; /* to be begun by a worker, all waiting included */
+    int64_t socket_timeout_us;  /* silence of the worker */
     const char *socket_timeout_name; /* what the user has set it by, for log lines; borrowed */
 } wsgi_link_settings_t;
 

@@ -66,11 +66,13 @@ static int on_handler(request_rec *r)
 static void register_providers(apr_pool_t *pool)
 {
     ap_register_auth_provider(pool, AUTHN_PROVIDER_GROUP, "wsgi", AUTHN_PROVIDER_VERSION,
-                              &wsgi_hook_users, AP_AUTH_INTERNAL_PER_CONF);
+                              &wsgi_hook_users, AP_AUTH_INTERNAL_PER_URI);
     ap_register_auth_provider(pool, AUTHZ_PROVIDER_GROUP, "wsgi-group", AUTHZ_PROVIDER_VERSION,
-                              &wsgi_hook_groups, AP_AUTH_INTERNAL_PER_CONF);
+                              &wsgi_hook_groups, AP_AUTH_INTERNAL_PER_URI);
 }
 
+/* The scripts see the URL, and may judge by it: so they are asked again, for each internal redirect
+ * and sub-request, also where it stays in the settings of one place. */
 static void register_hooks(apr_pool_t *pool)
 {
     static const char *const after_alias[] = {"mod_alias.c", NULL};
@@ -84,7 +86,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_child_init(on_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_translate_name(on_translate_name, after_alias, before_users, APR_HOOK_MIDDLE);
     ap_hook_check_access(on_check_access, after_tls, before_hosts, APR_HOOK_MIDDLE,
-                         AP_AUTH_INTERNAL_PER_CONF);
+                         AP_AUTH_INTERNAL_PER_URI);
     register_providers(pool);
     ap_hook_handler(on_handler, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -35,7 +35,7 @@ static int64_t number_of(const wsgi_group_settings_t *settings, const struct mem
     return *(const int64_t *)((const char *)settings + member->offset);
 }
 
-static size_t measure(const wsgi_group_settings_t *settings)
+size_t wsgi_handover_size(const wsgi_group_settings_t *settings)
 {
     size_t sum = HEADER_BYTES;
 
@@ -60,7 +60,7 @@ static char *write_member(char *at, const wsgi_group_settings_t *settings, size_
 
 int wsgi_handover_pack(wsgi_buffer_t *out, const wsgi_group_settings_t *settings)
 {
-    const size_t bytes = measure(settings);
+    const size_t bytes = wsgi_handover_size(settings);
     const int code = wsgi_buffer_reserve(out, bytes);
 
     if (code != WSGI_OK) {

@@ -119,7 +119,7 @@ enum wsgi_ending wsgi_death_ending(const wsgi_death_t *death)
     }
     switch (WEXITSTATUS(death->status)) {
     case WSGI_EXIT_OK:
-        return WSGI_ENDED_IN_ORDER;
+        return death->was_starting ? WSGI_ENDED_BADLY : WSGI_ENDED_IN_ORDER;
     case WSGI_EXIT_UNABLE:
         return WSGI_ENDED_UNABLE;
     default:
@@ -164,7 +164,7 @@ static void describe_exit(const wsgi_death_t *death, char *text, size_t room)
         snprintf(text, room, "exited with status %d in the middle of a request (os._exit()?)",
                  code);
     }
-    else if (code == WSGI_EXIT_OK) {
+    else if (code == WSGI_EXIT_OK && !death->was_starting) {
         snprintf(text, room, "ended in order%s%s", *reason != '\0' ? ": " : "", reason);
     }
     else if (code == WSGI_EXIT_UNABLE) {

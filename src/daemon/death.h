@@ -19,6 +19,7 @@ typedef struct wsgi_death {
     bool is_out_of_memory;   /* the kernel has killed somebody of the control group meanwhile */
     bool was_killed;         /* by the supervisor */
     bool was_serving;        /* so an exit is none of ours, whatever its status */
+    bool was_starting;       /* so one in order is none of ours */
     enum wsgi_reason reason; /* what the journal says */
     bool is_by_itself;       /* and that it kills itself for it */
 } wsgi_death_t;

@@ -81,6 +81,22 @@ void wsgi_journal_leave(wsgi_journal_t *journal, unsigned index)
     }
 }
 
+void wsgi_journal_enter_import(wsgi_journal_t *journal, const char *script)
+{
+    wsgi_journal_entry_t *entry = &journal->import;
+    const size_t len = strlen(script),
+                 left_out = len > WSGI_JOURNAL_TEXT ? len - WSGI_JOURNAL_TEXT : 0;
+
+    entry->len = entry->id_len = 0;
+    add(entry, (wsgi_bytes_t){script + left_out, len - left_out}, WSGI_JOURNAL_TEXT);
+    atomic_store_explicit(&entry->is_used, 1, memory_order_release);
+}
+
+void wsgi_journal_leave_import(wsgi_journal_t *journal)
+{
+    atomic_store_explicit(&journal->import.is_used, 0, memory_order_relaxed);
+}
+
 /* --- the supervisor's side: the other end may have been run over --------------------------------- */
 
 enum wsgi_reason wsgi_journal_reason(const wsgi_journal_t *journal)
@@ -121,6 +137,14 @@ void wsgi_journal_quote_one(const wsgi_journal_t *journal, unsigned index, char 
     }
     else {
         snprintf(out, room, "a request");
+    }
+}
+
+void wsgi_journal_quote_import(const wsgi_journal_t *journal, char *out, size_t room)
+{
+    out[0] = '\0';
+    if (journal->import.is_used != 0) {
+        quote_entry(&journal->import, out, room);
     }
 }
 

@@ -1,5 +1,5 @@
-/* daemon/journal.h — what a worker leaves behind: why it ends, and the requests that it is serving,
- * for the supervisor to quote when it has died.
+/* daemon/journal.h — what a worker leaves behind: why it ends, and what it loads or serves, for the
+ * supervisor to quote when it has died.
  *
  * Each worker has its own piece of shared memory, made by the supervisor just before the fork. It is
  * anonymous: there is no descriptor by which it could be resized, and nobody else can map it. The
@@ -30,6 +30,7 @@ typedef struct wsgi_journal_entry {
 typedef struct wsgi_journal {
     _Atomic uint32_t reason;            /* enum wsgi_reason; the first one stays */
     _Atomic uint32_t is_killing_itself; /* for that reason, since nothing else can end it */
+    wsgi_journal_entry_t import; /* the script that it loads ahead of requests: its path's end */
     wsgi_journal_entry_t entries[WSGI_JOURNAL_ENTRIES];
 } wsgi_journal_t;
 
@@ -42,10 +43,14 @@ bool wsgi_journal_set_reason(wsgi_journal_t *journal, enum wsgi_reason reason);
 /* `index` from WSGI_JOURNAL_ENTRIES on is ignored. */
 void wsgi_journal_enter(wsgi_journal_t *journal, unsigned index, const wsgi_request_t *request);
 void wsgi_journal_leave(wsgi_journal_t *journal, unsigned index);
+void wsgi_journal_enter_import(wsgi_journal_t *journal, const char *script);
+void wsgi_journal_leave_import(wsgi_journal_t *journal);
 
 /* The supervisor's side. */
 enum wsgi_reason wsgi_journal_reason(const wsgi_journal_t *journal);
-/* Up to three requests, for the inside of a log line; "" where there are none. */
+/* The script that it was loading, in quotes, for the inside of a log line; "" where there is none. */
+void wsgi_journal_quote_import(const wsgi_journal_t *journal, char *out, size_t room);
+/* Up to three requests, as above. */
 void wsgi_journal_quote_one(const wsgi_journal_t *journal, unsigned index, char *out, size_t room);
 void wsgi_journal_quote(const wsgi_journal_t *journal, char *out, size_t room);
 

@@ -15,8 +15,6 @@
 #include "process.h"
 #include "supervisor.h"
 
-#define BLOB_MAX (1 << 20)
-
 /* --- the hand-over --------------------------------------------------------------------------- */
 
 static char *read_blob(int fd, size_t len)
@@ -43,7 +41,8 @@ static int read_settings(wsgi_process_t *process, wsgi_result_t *result)
     struct stat st;
     int fd = WSGI_FD_SETTINGS, status;
 
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > BLOB_MAX) {
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
+        st.st_size > WSGI_HANDOVER_MAX) {
         return wsgi_fail(result, WSGI_E_PROTOCOL,
                          "no settings at descriptor %d: this program is "
                          "started by httpd's mod_wsgi, not by hand",

@@ -5,6 +5,7 @@
 
 #define SECOND_US INT64_C(1000000)
 #define MARGIN_US SECOND_US /* a released worker keeps its own time, and knows it first */
+#define ACCIDENTS 1         /* in a row, while starting, that do not make a group a failed one */
 
 unsigned wsgi_policy_slot_count(const wsgi_policy_settings_t *settings)
 {
@@ -162,8 +163,24 @@ static wsgi_decision_t decide_ready(const wsgi_policy_t *policy, unsigned index,
     return decide_leaving(policy, index, now_us);
 }
 
-static wsgi_decision_t decide_ending(wsgi_slot_t *slot, int64_t now_us)
+/* Two changes within one patience: both slots of a seat finish old code, and no new code can start.
+ * The older one has code of before both. */
+static bool is_in_the_way(const wsgi_policy_t *policy, unsigned index)
 {
+    const wsgi_slot_t *slot = &policy->slots[index], *other = neighbour(policy, index);
+
+    return other != NULL && slot->phase == WSGI_SLOT_RELEASED &&
+           other->phase == WSGI_SLOT_RELEASED && slot->since_us <= other->since_us;
+}
+
+static wsgi_decision_t decide_ending(const wsgi_policy_t *policy, unsigned index, int64_t now_us)
+{
+    wsgi_slot_t *slot = &policy->slots[index];
+
+    if (is_in_the_way(policy, index)) {
+        stop(policy, slot, now_us);
+        return now(WSGI_DEED_STOP);
+    }
     if (slot->due_us > now_us) {
         return wait_until(slot->due_us);
     }
@@ -187,7 +204,7 @@ static wsgi_decision_t decide_phase(const wsgi_policy_t *policy, unsigned index,
         return decide_leaving(policy, index, now_us);
     case WSGI_SLOT_RELEASED:
     case WSGI_SLOT_STOPPING:
-        return decide_ending(slot, now_us);
+        return decide_ending(policy, index, now_us);
     default:
         return wait_until(WSGI_POLICY_NEVER);
     }
@@ -288,6 +305,19 @@ void wsgi_policy_note_leaving(wsgi_policy_t *policy, unsigned slot, int64_t pati
     }
 }
 
+/* It takes nothing any more, so while it is there and has no successor nobody is served: it has no
+ * patience, were it released before. */
+static void outdate_alone(const wsgi_policy_t *policy, wsgi_slot_t *slot, int64_t now_us)
+{
+    const int64_t due_us = kill_time(policy, now_us);
+
+    slot->patience_us = 0;
+    if (slot->phase == WSGI_SLOT_RELEASED && due_us != WSGI_POLICY_NEVER &&
+        due_us + MARGIN_US < slot->due_us) {
+        slot->due_us = due_us + MARGIN_US;
+    }
+}
+
 /* One who has served, or serves, has to say that it begins nothing any more. */
 static void outdate(const wsgi_policy_t *policy, unsigned slot, int64_t now_us)
 {
@@ -298,6 +328,9 @@ static void outdate(const wsgi_policy_t *policy, unsigned slot, int64_t now_us)
         s->phase = WSGI_SLOT_LEAVING;
         s->patience_us = policy->settings.graceful_timeout_us;
         s->ack_by_us = now_us + WSGI_POLICY_ACK_US;
+    }
+    if (!policy->settings.is_side_by_side) {
+        outdate_alone(policy, s, now_us);
     }
 }
 
@@ -350,19 +383,26 @@ static bool was_to_end(const wsgi_slot_t *slot)
     return !is_fresh(slot) && !slot->is_failed;
 }
 
+static bool was_starting(const wsgi_slot_t *slot)
+{
+    return slot->phase == WSGI_SLOT_STARTING || slot->phase == WSGI_SLOT_LOADED || slot->is_failed;
+}
+
 /* One that was to end anyway has had its successor thought of when that became known. */
 void wsgi_policy_note_exit(wsgi_policy_t *policy, unsigned slot, enum wsgi_ending ending,
                            bool has_served, int64_t now_us)
 {
     wsgi_slot_t *s = &policy->slots[slot];
     wsgi_seat_t *seat = seat_of(policy, slot);
-    bool was_of_use =
-        ending != WSGI_ENDED_UNABLE && (has_served || now_us - s->since_us >= WSGI_POLICY_LONG_US);
+    const bool has_started = ending != WSGI_ENDED_UNABLE && !was_starting(s);
+    const bool was_of_use =
+        has_started && (has_served || now_us - s->since_us >= WSGI_POLICY_LONG_US);
 
     if (!was_to_end(s)) {
         seat->failures = was_of_use ? 0 : seat->failures + 1;
         seat->due_us = was_of_use ? now_us : now_us + back_off_us(seat->failures, ending);
-        seat->is_unable = ending == WSGI_ENDED_UNABLE;
+        seat->is_unable =
+            ending == WSGI_ENDED_UNABLE || (!has_started && seat->failures >= ACCIDENTS + 1);
     }
     *s = (wsgi_slot_t){.phase = WSGI_SLOT_EMPTY};
 }
@@ -375,6 +415,11 @@ void wsgi_policy_note_drain(wsgi_policy_t *policy)
 static bool serves(const wsgi_slot_t *slot)
 {
     return slot->phase == WSGI_SLOT_READY || slot->phase == WSGI_SLOT_LEAVING;
+}
+
+int64_t wsgi_policy_next_start(const wsgi_policy_t *policy, unsigned slot)
+{
+    return seat_of(policy, slot)->due_us;
 }
 
 enum wsgi_group_state wsgi_policy_group_state(const wsgi_policy_t *policy)

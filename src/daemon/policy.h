@@ -21,9 +21,10 @@
 
 #include "wsgi_metrics.h"
 
-#define WSGI_POLICY_NEVER   INT64_MAX
-#define WSGI_POLICY_LONG_US INT64_C(10000000) /* a worker that lived so long was no failed start */
-#define WSGI_POLICY_ACK_US  INT64_C(5000000)  /* to say that nothing is begun with old code */
+#define WSGI_POLICY_NEVER INT64_MAX
+#define WSGI_POLICY_LONG_US                                                                        \
+    INT64_C(10000000)                       /* one that was ready, and lived so long, was of use */
+#define WSGI_POLICY_ACK_US INT64_C(5000000) /* to say that nothing is begun with old code */
 
 enum wsgi_slot_phase {
     WSGI_SLOT_EMPTY,
@@ -57,7 +58,7 @@ typedef struct wsgi_seat {
     int64_t due_us;         /* earliest start of the next process */
     unsigned failures;      /* to start, in a row */
     unsigned load_failures; /* of scripts, in a row */
-    bool is_unable;         /* how its last process ended */
+    bool is_unable;         /* its last process could not start, nor will the next one */
 } wsgi_seat_t;
 
 typedef struct wsgi_policy_settings {
@@ -123,6 +124,9 @@ void wsgi_policy_note_retiring(wsgi_policy_t *policy, unsigned slot, int64_t now
 void wsgi_policy_note_exit(wsgi_policy_t *policy, unsigned slot, enum wsgi_ending ending,
                            bool has_served, int64_t now_us);
 void wsgi_policy_note_drain(wsgi_policy_t *policy);
+
+/* The earliest start of a process for the slot's seat. */
+int64_t wsgi_policy_next_start(const wsgi_policy_t *policy, unsigned slot);
 
 /* What the group's callers should know. */
 enum wsgi_group_state wsgi_policy_group_state(const wsgi_policy_t *policy);

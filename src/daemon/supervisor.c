@@ -239,28 +239,57 @@ static void describe_requests(const supervisor_t *self, unsigned slot, char *tex
     }
 }
 
-/* Nobody had asked for it. */
-static void log_death(const supervisor_t *self, unsigned slot, const wsgi_death_t *death,
-                      const char *cause)
+static void describe_work(const supervisor_t *self, unsigned slot, const wsgi_death_t *death,
+                          char *text, size_t room)
 {
-    char requests[QUOTE_BYTES + 64];
+    char work[QUOTE_BYTES + 64];
 
-    describe_requests(self, slot, requests, sizeof(requests));
-    wsgi_log(WSGI_LOG_ERR,
-             WSGI_ID(1409) "[%s] worker %d %s, after %.1f s and %llu requests, %s; another is "
-                           "started",
-             self->group, (int)death->pid, cause,
-             (double)(wsgi_now_us() - self->slots[slot].since_us) / 1e6,
-             (unsigned long long)row_of(self, slot)->requests, requests);
+    if (death->was_starting) {
+        wsgi_journal_quote_import(self->workers[slot].journal, work, sizeof(work));
+        snprintf(text, room, "while it was starting%s%s",
+                 *work != '\0' ? ", in the import of " : "", work);
+        return;
+    }
+    describe_requests(self, slot, work, sizeof(work));
+    snprintf(text, room, "and %llu requests, %s", (unsigned long long)row_of(self, slot)->requests,
+             work);
 }
 
-static void log_end(const supervisor_t *self, unsigned slot, const wsgi_death_t *death)
+/* When the next one starts, and what callers get meanwhile. */
+static void describe_pause(const supervisor_t *self, unsigned slot, char *text, size_t room)
+{
+    const int64_t pause_us = wsgi_policy_next_start(&self->policy, slot) - wsgi_now_us();
+    const bool is_failed = wsgi_policy_group_state(&self->policy) == WSGI_GROUP_FAILED;
+
+    text[0] = '\0';
+    if (pause_us > 0) {
+        snprintf(text, room, " in %d s%s", (int)((pause_us + 999999) / 1000000),
+                 is_failed ? ", requests get 503" : "");
+    }
+}
+
+/* Nobody had asked for it. The policy has been told, and knows when its successor starts. */
+static void log_death(const supervisor_t *self, unsigned slot, const wsgi_death_t *death,
+                      const char *cause, int64_t since_us)
+{
+    char work[QUOTE_BYTES + 128], pause[64];
+
+    describe_work(self, slot, death, work, sizeof(work));
+    describe_pause(self, slot, pause, sizeof(pause));
+    wsgi_log(WSGI_LOG_ERR,
+             WSGI_ID(1409) "[%s] worker %d %s, after %.1f s%s %s; another is started%s",
+             self->group, (int)death->pid, cause, (double)(wsgi_now_us() - since_us) / 1e6,
+             death->was_starting ? "," : "", work, pause);
+}
+
+static void log_end(const supervisor_t *self, unsigned slot, const wsgi_death_t *death,
+                    int64_t since_us)
 {
     char cause[240];
 
     wsgi_death_describe(death, cause, sizeof(cause));
     if (wsgi_death_ending(death) == WSGI_ENDED_BADLY && !death->was_killed) {
-        log_death(self, slot, death, cause);
+        log_death(self, slot, death, cause, since_us);
         return;
     }
     wsgi_log(WSGI_LOG_INFO, "[%s] worker %d %s", self->group, (int)death->pid, cause);
@@ -276,33 +305,30 @@ static void count_restart(const supervisor_t *self, const wsgi_death_t *death)
     }
 }
 
+/* A service may end at any time. One that has been told to end has no phase of a start any more. */
+static bool is_starting(const supervisor_t *self, unsigned slot)
+{
+    return self->process->settings.threads > 0 && !self->policy.is_draining &&
+           (self->slots[slot].phase == WSGI_SLOT_STARTING ||
+            self->slots[slot].phase == WSGI_SLOT_LOADED);
+}
+
 static void note_end(supervisor_t *self, unsigned slot, wsgi_death_t *death)
 {
     worker_t *worker = &self->workers[slot];
     const wsgi_worker_row_t *row = row_of(self, slot);
+    const int64_t since_us = self->slots[slot].since_us;
 
     death->reason = wsgi_journal_reason(worker->journal);
     death->is_by_itself = worker->journal->is_killing_itself != 0;
     death->was_killed = worker->was_killed;
     death->was_serving = row->busy > 0;
-    log_end(self, slot, death);
+    death->was_starting = is_starting(self, slot);
     count_restart(self, death);
     wsgi_policy_note_exit(&self->policy, slot, wsgi_death_ending(death), row->requests > row->busy,
                           wsgi_now_us());
+    log_end(self, slot, death, since_us);
     close_worker(worker);
-}
-
-static void reap(supervisor_t *self)
-{
-    wsgi_death_t death;
-
-    while (wsgi_death_collect(&death, &self->oom_kills)) {
-        for (unsigned i = 0; i < self->policy.slot_count; i++) {
-            if (self->workers[i].pid == death.pid) {
-                note_end(self, i, &death);
-            }
-        }
-    }
 }
 
 /* --- what is heard --------------------------------------------------------------------------- */
@@ -314,18 +340,6 @@ static void drain(supervisor_t *self, const char *reason)
     }
     wsgi_policy_note_drain(&self->policy);
     self->sources[CONTROL].fd = self->sources[RENDEZVOUS].fd = -1; /* both stay at end of file */
-}
-
-static void hear_signals(supervisor_t *self)
-{
-    struct signalfd_siginfo info;
-
-    while (read(self->sources[SIGNALS].fd, &info, sizeof(info)) == sizeof(info)) {
-        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
-            drain(self, "it was told to");
-        }
-    }
-    reap(self);
 }
 
 /* What a worker gives its requests once it is released: the policy's part of its deadline. */
@@ -373,6 +387,32 @@ static void hear_notices(supervisor_t *self)
             hear_notice(self, &notice);
         }
     }
+}
+
+static void reap(supervisor_t *self)
+{
+    wsgi_death_t death;
+
+    while (wsgi_death_collect(&death, &self->oom_kills)) {
+        hear_notices(self); /* its last words */
+        for (unsigned i = 0; i < self->policy.slot_count; i++) {
+            if (self->workers[i].pid == death.pid) {
+                note_end(self, i, &death);
+            }
+        }
+    }
+}
+
+static void hear_signals(supervisor_t *self)
+{
+    struct signalfd_siginfo info;
+
+    while (read(self->sources[SIGNALS].fd, &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
+            drain(self, "it was told to");
+        }
+    }
+    reap(self);
 }
 
 static void hear_control(supervisor_t *self)

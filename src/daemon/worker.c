@@ -242,10 +242,12 @@ static int import_scripts(worker_t *worker, wsgi_result_t *result)
 
     while (rest != NULL && (application_group = take_line(&rest)) != NULL &&
            (script = take_line(&rest)) != NULL) {
+        wsgi_journal_enter_import(worker->settings->journal, script);
         if (wsgi_runtime_import(application_group, script, result) != WSGI_OK) {
             wsgi_log(WSGI_LOG_ERR, WSGI_ID(1411) "[%s] %s is not loaded ahead of requests: %s",
                      worker->group->name, script, result->detail);
         }
+        wsgi_journal_leave_import(worker->settings->journal);
     }
     free(lines);
     return WSGI_OK;
@@ -367,8 +369,8 @@ static bool start_serving(worker_t *worker, wsgi_result_t *result)
     return worker->threads != NULL;
 }
 
-/* Its successor serves already where there is one; otherwise it serves until a moment when it has
- * nothing to do, unless its code is no longer the newest: then it has stopped taking by itself. */
+/* Its successor serves already, or its code is no longer the newest. Without another beside it it
+ * serves until a moment when it has nothing to do. */
 static void finish_and_end(const worker_t *worker)
 {
     if (worker->group->is_multiprocess && worker->threads != NULL) {
@@ -382,6 +384,16 @@ static void finish_and_end(const worker_t *worker)
 static void mark(const worker_t *worker, enum wsgi_reason reason)
 {
     wsgi_watchdog_mark(worker->watchdog, reason);
+}
+
+/* It takes nothing any more. Alone it ends now, with no patience, for callers wait until it has. */
+static bool hear_of_change(const worker_t *worker)
+{
+    if (wsgi_journal_set_reason(worker->settings->journal, WSGI_REASON_SCRIPT_RELOAD)) {
+        wsgi_log(WSGI_LOG_INFO, "[%s] is to be replaced: script_reload", worker->group->name);
+    }
+    tell_supervisor(worker, WSGI_NOTICE_CHANGED);
+    return worker->group->is_multiprocess != 0;
 }
 
 /* What each event means. False: to end, now. */
@@ -405,11 +417,7 @@ static bool hear(worker_t *worker, unsigned event, wsgi_result_t *result)
         tell_supervisor(worker, WSGI_NOTICE_LEAVING);
         return true;
     case WSGI_EVENT_RETIRE:
-        if (wsgi_journal_set_reason(journal, WSGI_REASON_SCRIPT_RELOAD)) {
-            wsgi_log(WSGI_LOG_INFO, "[%s] is to be replaced: script_reload", worker->group->name);
-        }
-        tell_supervisor(worker, WSGI_NOTICE_CHANGED);
-        return true;
+        return hear_of_change(worker);
     case WSGI_EVENT_RELEASE:
         finish_and_end(worker);
         return true;

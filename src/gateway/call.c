@@ -132,6 +132,9 @@ void wsgi_call_leave_to_parent(const wsgi_call_t *call)
 void wsgi_call_log_exception(wsgi_call_t *call)
 {
     WSGI_AUTO_REF PyObject *exception = wsgi_py_take_exception();
+    if (exception == NULL) {
+        return;
+    }
     wsgi_py_raise(Py_NewRef(exception));
     wsgi_pylog_exception(call->py, call->ex->request.script.data);
     wsgi_observe_exception(call->py, call->gateway, call, exception);

@@ -283,13 +283,23 @@ static int drop_stale(wsgi_call_t *call, const wsgi_numbers_t *settled)
     return 0;
 }
 
+/* 1 = it would pass for one of ours, -1 = an exception. No field of a request can: ours do not begin
+ * as theirs do. */
+static int is_forged(const wsgi_gateway_t *gateway, PyObject *key, wsgi_bytes_t name)
+{
+    const wsgi_bytes_t prefix = WSGI_LITERAL("HTTP_");
+    return name.len > prefix.len && memcmp(name.data, prefix.data, prefix.len) == 0
+               ? 0
+               : PyDict_Contains(gateway->our_keys, key);
+}
+
 static int put_new_name(const wsgi_gateway_t *gateway, PyObject *dict, const wsgi_var_t *var,
                         PyObject **kept)
 {
     WSGI_AUTO_REF PyObject *key = wsgi_py_text(var->name.data, var->name.len);
-    int is_forged = key != NULL ? PyDict_Contains(gateway->our_keys, key) : -1;
-    if (is_forged != 0) {
-        return is_forged < 0 ? -1 : 0;
+    int code = key != NULL ? is_forged(gateway, key, var->name) : -1;
+    if (code != 0) {
+        return code < 0 ? -1 : 0;
     }
     if (kept != NULL && is_plain(var->name)) {
         Py_XSETREF(*kept, Py_NewRef(key));

@@ -12,6 +12,9 @@ static void log_exception(wsgi_py_t *py, const char *script)
     WSGI_AUTO_REF PyObject *exception = wsgi_py_take_exception();
     const wsgi_gateway_t *gateway = wsgi_py_component(py, &wsgi_gateway_component);
     PyErr_Clear();
+    if (exception == NULL) {
+        return;
+    }
     wsgi_py_raise(Py_NewRef(exception));
     wsgi_pylog_exception(py, script);
     if (gateway != NULL) {

@@ -182,6 +182,7 @@ static void run_attached(wsgi_call_t *call, enum wsgi_reload_mode mode)
     }
     else {
         wsgi_call_fail_exception(call);
+        Py_CLEAR(call->data);
     }
     wsgi_pylog_redirect(call->py, outer);
     wsgi_call_close(call);

@@ -39,7 +39,7 @@ wsgi_link_t *wsgi_link_open(const wsgi_link_settings_t *settings)
         return NULL;
     }
     *link = (wsgi_link_t){.settings = *settings, .last = &link->first};
-    if (wsgi_idle_init(&link->idle, settings->processes) != WSGI_OK) {
+    if (wsgi_idle_init(&link->idle, settings->rows) != WSGI_OK) {
         free(link);
         return NULL;
     }
@@ -76,6 +76,30 @@ const wsgi_link_settings_t *wsgi_link_settings(const wsgi_link_t *link)
 bool wsgi_link_may_serve(const wsgi_link_t *link)
 {
     return link->settings.counters == NULL || wsgi_counters_may_serve(link->settings.counters);
+}
+
+static bool has_row(const wsgi_link_t *link, enum wsgi_worker_state state)
+{
+    const unsigned most = 2 * link->settings.processes;
+
+    for (unsigned i = 0; i < most && i < WSGI_COUNTERS_ROWS_MAX; i++) {
+        if (link->settings.counters->rows[i].state == state) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum wsgi_lack wsgi_link_lack(const wsgi_link_t *link)
+{
+    const wsgi_counters_t *counters = link->settings.counters;
+
+    if (counters == NULL || counters->state != WSGI_GROUP_STARTING) {
+        return WSGI_LACK_NONE;
+    }
+    return has_row(link, WSGI_WORKER_STOPPING) && !has_row(link, WSGI_WORKER_STARTING)
+               ? WSGI_LACK_REPLACING
+               : WSGI_LACK_STARTING;
 }
 
 const wsgi_worker_row_t *wsgi_link_row(const wsgi_link_t *link, uint32_t worker_index)

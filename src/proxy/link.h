@@ -53,6 +53,14 @@ const wsgi_link_settings_t *wsgi_link_settings(const wsgi_link_t *link) WSGI_NON
 /* May a worker take a request, as far as the counters tell? */
 bool wsgi_link_may_serve(const wsgi_link_t *link) WSGI_NONNULL;
 
+/* As far as the counters tell: why may nobody take a request at the moment? */
+enum wsgi_lack {
+    WSGI_LACK_NONE,      /* there are workers */
+    WSGI_LACK_STARTING,  /* they start, or import */
+    WSGI_LACK_REPLACING, /* they take nothing any more, and their successors wait for their end */
+};
+enum wsgi_lack wsgi_link_lack(const wsgi_link_t *link) WSGI_NONNULL;
+
 /* The row of the counters, or NULL. */
 const wsgi_worker_row_t *wsgi_link_row(const wsgi_link_t *link, uint32_t worker_index) WSGI_NONNULL;
 

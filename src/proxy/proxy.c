@@ -205,10 +205,17 @@ void wsgi_proxy_complete(wsgi_proxy_t *p)
 
 static void refuse_late(wsgi_proxy_t *p)
 {
-    wsgi_proxy_fail(p, WSGI_E_REFUSED,
-                    "no worker took the request within %g s; raise processes= or threads=, or find "
-                    "out what keeps them busy",
-                    (double)p->settings->connect_timeout_us / 1e6);
+    static const char *const cures[] = {
+        [WSGI_LACK_NONE] = "raise processes= or threads=, or find out what keeps them busy",
+        [WSGI_LACK_STARTING] = "its workers are still starting: make the import faster or raise "
+                               "connect-timeout",
+        [WSGI_LACK_REPLACING] = "its workers are being replaced, and requests that run long hold "
+                                "their successors up: set processes=, so that these start beside "
+                                "them, or lower shutdown-timeout or raise connect-timeout",
+    };
+
+    wsgi_proxy_fail(p, WSGI_E_REFUSED, "no worker took the request within %g s; %s",
+                    (double)p->settings->connect_timeout_us / 1e6, cures[wsgi_link_lack(p->link)]);
 }
 
 static void refuse_failed_group(wsgi_proxy_t *p)

@@ -145,11 +145,24 @@ static PyObject *payload_of(const publication_t *it)
     return wsgi_py_steal(&payload);
 }
 
+/* A process that the callback forked and that comes back from it must not go on as a second server;
+ * one that an application forked before may have events of its own. */
+static PyObject *call_and_come_back(wsgi_py_t *py, PyObject *callback, PyObject *name,
+                                    PyObject *payload)
+{
+    const bool was_forked = wsgi_runtime_is_forked();
+    WSGI_AUTO_REF PyObject *args = PyTuple_Pack(1, name);
+    PyObject *result = args != NULL ? PyObject_Call(callback, args, payload) : NULL;
+    if (!was_forked && wsgi_runtime_is_forked()) {
+        wsgi_py_end_forked(py, PyUnicode_AsUTF8(name));
+    }
+    return result;
+}
+
 /* 0, or -1 with RequestTimeout in flight: it is the request's, and none of the callback's. */
 static int call(wsgi_py_t *py, PyObject *callback, PyObject *name, PyObject *payload)
 {
-    WSGI_AUTO_REF PyObject *args = PyTuple_Pack(1, name);
-    WSGI_AUTO_REF PyObject *result = args != NULL ? PyObject_Call(callback, args, payload) : NULL;
+    WSGI_AUTO_REF PyObject *result = call_and_come_back(py, callback, name, payload);
     if (result != NULL && (!PyDict_Check(result) || PyDict_Update(payload, result) == 0)) {
         return 0;
     }

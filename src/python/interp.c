@@ -358,6 +358,11 @@ static wsgi_interp_t *newest_interp(void)
     return interp;
 }
 
+bool wsgi_interp_is_alone(void)
+{
+    return newest_interp() == main_interp();
+}
+
 bool wsgi_interps_end(void)
 {
     wsgi_interp_t *main = main_interp();

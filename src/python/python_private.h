@@ -129,7 +129,7 @@ int wsgi_fork_announce(wsgi_py_t *py);
 /* events.c — what module mod_wsgi has for subscribers. -1 with an exception set. */
 int wsgi_events_add(wsgi_py_t *py, PyObject *module);
 
-/* refusal.c — one line where an exception says that an extension wants the main interpreter. */
+/* refusal.c — one line where an exception says that an extension refuses an interpreter. */
 void wsgi_refusal_explain(wsgi_py_t *py, PyObject *exception);
 
 /* config.c — starts Python as the settings say. */
@@ -139,6 +139,8 @@ PyStatus wsgi_python_initialize(const wsgi_runtime_settings_t *settings);
 wsgi_interp_t *wsgi_interp_add_locked(const char *name);
 /* Prepares what code expects to find: modules, streams, path. -1 with an exception set. */
 int wsgi_interp_set_up(wsgi_py_t *py);
+/* Has the process the main interpreter only? */
+bool wsgi_interp_is_alone(void);
 /* Ends all of them, sub-interpreters first, on the main thread; true where Python could be
  * finalised. */
 bool wsgi_interps_end(void);

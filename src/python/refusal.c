@@ -1,5 +1,5 @@
-/* python/refusal.c — extensions that work in the main interpreter only. What they raise elsewhere
- * seldom says so, and never what to do.
+/* python/refusal.c — extensions that work in the main interpreter only, or in the first one that
+ * imports them. What they raise elsewhere seldom says so, and never what to do.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "python_private.h"
@@ -16,6 +16,7 @@ static bool is_known(const char *text)
         "does not support loading in subinterpreters",             /* CPython, own GIL */
         "can only be loaded into one interpreter per process",     /* Cython */
         "PyO3 modules do not yet support subinterpreters",         /* Rust */
+        "PyO3 modules may only be initialized once per",           /* Rust, before PyO3 0.17 */
         "CPU dispatcher tracer already initlized",                 /* NumPy, so spelled */
         "cannot import name 'encodings' from 'psycopg2._psycopg'", /* CPython 3.13 and later */
         "cannot load module more than once per process",           /* NumPy 2 */
@@ -99,11 +100,15 @@ static void advise(wsgi_py_t *py, const char *name)
 {
     char *line;
     bool has_name = name != NULL && !is_script(name);
+    bool is_main = *py->interp->name == '\0';
     if (asprintf(&line,
-                 WSGI_ID(1103) "%s%s%s cannot be used in sub-interpreter \"%s\"; let the main "
-                               "interpreter serve the application: WSGIApplicationGroup %%{GLOBAL}",
+                 WSGI_ID(1103) "%s%s%s cannot be used in %s%s%s; let the main interpreter serve "
+                               "each application that imports it: WSGIApplicationGroup %%{GLOBAL}",
                  has_name ? "module '" : "an extension that the script imports",
-                 has_name ? name : "", has_name ? "'" : "", py->interp->name) >= 0) {
+                 has_name ? name : "", has_name ? "'" : "",
+                 is_main ? "the main interpreter, as another one of this process has it"
+                         : "sub-interpreter \"",
+                 py->interp->name, is_main ? "" : "\"") >= 0) {
         wsgi_pylog_text(py, WSGI_LOG_ERR, line);
         free(line);
     }
@@ -111,7 +116,7 @@ static void advise(wsgi_py_t *py, const char *name)
 
 void wsgi_refusal_explain(wsgi_py_t *py, PyObject *exception)
 {
-    if (*py->interp->name == '\0') {
+    if (*py->interp->name == '\0' && wsgi_interp_is_alone()) {
         return;
     }
     WSGI_AUTO_REF PyObject *refusal = find_refusal(exception);

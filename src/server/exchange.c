@@ -191,6 +191,17 @@ static const char *find_local_redirect(const wsgi_httpd_exchange_t *x, const wsg
     return is_local ? apr_pstrmemdup(x->r->pool, found->value.data, found->value.len) : NULL;
 }
 
+/* httpd gives it to a target that has no type of its own. */
+static void keep_content_type(const wsgi_httpd_exchange_t *x, const wsgi_head_t *head)
+{
+    for (size_t i = 0; i < head->field_count; i++) {
+        wsgi_bytes_t value = head->fields[i].value;
+        if (wsgi_bytes_equal_nocase(head->fields[i].name, WSGI_LITERAL("Content-Type"))) {
+            ap_set_content_type(x->r, apr_pstrmemdup(x->r->pool, value.data, value.len));
+        }
+    }
+}
+
 /* Kept aside until the first byte leaves, since a later head may replace it. Texts of the copy end
  * in NUL, as httpd's tables want them. */
 static int send_head(wsgi_exchange_t *ex, const wsgi_head_t *head)
@@ -201,6 +212,9 @@ static int send_head(wsgi_exchange_t *ex, const wsgi_head_t *head)
     }
     x->redirect = x->may_redirect ? find_local_redirect(x, head) : NULL;
     x->is_replaced = x->redirect != NULL || (x->is_overridden && head->status >= HTTP_BAD_REQUEST);
+    if (x->redirect != NULL) {
+        keep_content_type(x, head);
+    }
     size_t fields_bytes = head->field_count * sizeof *head->fields;
     wsgi_head_t *copy = apr_palloc(x->r->pool, sizeof *copy + fields_bytes + count_bytes(head));
     wsgi_field_t *fields = (wsgi_field_t *)(copy + 1);
@@ -322,8 +336,10 @@ static int pass(wsgi_httpd_exchange_t *x)
     x->has_passed = true;
     apr_status_t rv = ap_pass_brigade(x->r->output_filters, x->out);
     apr_brigade_cleanup(x->out);
+    /* A filter has answered instead, and it is the client's fault: 416 to a range. */
+    bool is_refused = rv == AP_FILTER_ERROR && ap_is_HTTP_CLIENT_ERROR(x->r->status);
     if (connection->aborted || APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_ECONNABORTED(rv) ||
-        APR_STATUS_IS_EPIPE(rv) || APR_STATUS_IS_TIMEUP(rv)) {
+        APR_STATUS_IS_EPIPE(rv) || APR_STATUS_IS_TIMEUP(rv) || is_refused) {
         x->write_error = WSGI_E_GONE;
     }
     else if (rv != APR_SUCCESS) {

@@ -27,6 +27,9 @@
 #define REGISTRY_KEY "wsgi-groups:1" /* of this layout; another version of the module looks away */
 #define LONG_US      INT64_C(60000000) /* a supervisor that lived so long did not fail to start */
 
+/* What our program exits with by itself is above the common signals (daemon/process.h). */
+#define OWN_STATUS_MIN 64
+
 /* One process group of one generation. */
 typedef struct record {
     struct record *next;
@@ -256,11 +259,10 @@ static int64_t back_off_ms(record_t *record, int64_t now_us)
     return seconds[step < last ? step : last] * 1000;
 }
 
-/* The MPM tells the bare number, of a signal or of an exit. What our program exits with by itself is
- * above all signals (daemon/process.h). */
+/* The MPM tells the bare number, of a signal or of an exit. */
 static const char *describe(const record_t *record, int number)
 {
-    if (number > 0 && number < 64) {
+    if (number > 0 && number < OWN_STATUS_MIN) {
         return apr_psprintf(record->run_pool,
                             "was ended by signal %d (%s), or exited with that status", number,
                             apr_signal_description_get(number));
@@ -268,19 +270,46 @@ static const char *describe(const record_t *record, int number)
     return apr_psprintf(record->run_pool, "exited with status %d", number);
 }
 
+/* It may have failed before it had the counters. */
+static bool could_not_start(int status)
+{
+    return status >= OWN_STATUS_MIN;
+}
+
+/* It has not even sat out the delay that it was told. */
+static bool was_hasty(const record_t *record, int64_t now_us)
+{
+    return now_us - record->started_us < record->group.settings.restart_delay_ms * 1000;
+}
+
+static const char *describe_delay(const record_t *record, bool is_left_to_monitor, int64_t delay_ms)
+{
+    if (is_left_to_monitor) {
+        return " within 10 s";
+    }
+    return delay_ms == 0
+               ? ""
+               : apr_psprintf(record->run_pool, " and waits %d s", (int)(delay_ms / 1000));
+}
+
 static void replace_supervisor(record_t *record, pid_t pid, int status)
 {
-    int64_t delay_ms = back_off_ms(record, wsgi_now_us());
-    int level = status == 0 ? APLOG_INFO : APLOG_ERR;
+    const int64_t now_us = wsgi_now_us();
+    const bool is_left_to_monitor = could_not_start(status) && was_hasty(record, now_us);
+    const int64_t delay_ms = back_off_ms(record, now_us);
+    const int level = status == 0 ? APLOG_INFO : APLOG_ERR;
 
+    if (could_not_start(status)) {
+        mark_failed(record);
+    }
     ap_log_error(APLOG_MARK, level, 0, record->group.server,
                  WSGI_ID(1601) "supervisor %d of process group '%s' %s; another is started%s",
                  (int)pid, record->group.settings.name, describe(record, status),
-                 delay_ms == 0
-                     ? ""
-                     : apr_psprintf(record->run_pool, " and waits %d s", (int)(delay_ms / 1000)));
+                 describe_delay(record, is_left_to_monitor, delay_ms));
     record->group.settings.restart_delay_ms = delay_ms;
-    start_again(record);
+    if (!is_left_to_monitor) {
+        start_again(record);
+    }
 }
 
 static bool is_server_stopping(void)
@@ -492,6 +521,7 @@ static wsgi_link_t *open_link(const record_t *record)
         .rendezvous_fd = record->callers_fd,
         .counters = map_counters(record, &result),
         .processes = (unsigned)group->processes,
+        .rows = row_count(group),
         .threads = (unsigned)group->threads,
         .backlog = record->backlog,
         .listen_backlog = (unsigned)group->listen_backlog,

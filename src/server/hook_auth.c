@@ -108,8 +108,11 @@ static const apr_array_header_t *split(apr_pool_t *pool, const char *line)
 
 static const char *parse_require_line(cmd_parms *cmd, const char *line, const void **parsed)
 {
-    *parsed = split(cmd->pool, line);
-    return NULL;
+    const apr_array_header_t *names = split(cmd->pool, line);
+    *parsed = names;
+    return names->nelts > 0 ? NULL
+                            : "Require wsgi-group names no group, so it would let nobody in: "
+                              "list one or more";
 }
 
 static authz_status ask_for_groups(request_rec *r, const wsgi_hook_script_t *script,
@@ -123,7 +126,14 @@ static authz_status ask_for_groups(request_rec *r, const wsgi_hook_script_t *scr
         .names = (const char *const *)names->elts,
         .name_count = (size_t)names->nelts,
     };
-    return wsgi_hook_ask_guard(r, script, &call) == WSGI_HOOK_TRUE ? AUTHZ_GRANTED : AUTHZ_DENIED;
+    switch (wsgi_hook_ask_guard(r, script, &call)) {
+    case WSGI_HOOK_TRUE:
+        return AUTHZ_GRANTED;
+    case WSGI_HOOK_FALSE:
+        return AUTHZ_DENIED;
+    default: /* a denial would be none under Require not, nor in <RequireNone> */
+        return AUTHZ_GENERAL_ERROR;
+    }
 }
 
 static authz_status check_authorization(request_rec *r, const char *line, const void *parsed)
@@ -136,7 +146,7 @@ static authz_status check_authorization(request_rec *r, const char *line, const 
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       WSGI_ID(1702) "Require wsgi-group stands here, and no WSGIAuthGroupScript "
                                     "holds: name one");
-        return AUTHZ_DENIED;
+        return AUTHZ_GENERAL_ERROR;
     }
     return ask_for_groups(r, script, parsed != NULL ? parsed : split(r->pool, line));
 }

@@ -4,6 +4,11 @@
 #include "route.h"
 #include "wsgi_server.h"
 
+/* What a sub-request was mapped by: its notes reach the request that mod_dir makes of it
+ * (DirectoryIndex, FallbackResource), its request_config does not. The value is the target of the
+ * alias, this very string, so that nobody else can set it. */
+#define NOTE_ALIAS "mod_wsgi.alias"
+
 /* An alias that covers a part of the URI, and the file name up to there. */
 typedef struct match {
     int index; /* of the alias, in the order of its server; INT_MAX: none yet */
@@ -43,6 +48,35 @@ static void match_regex(request_rec *r, const wsgi_server_config_t *config, matc
     }
 }
 
+static void remember(request_rec *r, const wsgi_alias_t *alias)
+{
+    ap_set_module_config(r->request_config, &wsgi_module, (void *)alias);
+    if (r->main != NULL) {
+        apr_table_setn(r->notes, NOTE_ALIAS, alias->target);
+    }
+}
+
+static const wsgi_alias_t *alias_of_target(const wsgi_server_config_t *config, const char *target)
+{
+    for (int i = 0; i < config->aliases->nelts; i++) {
+        if (alias_at(config, i)->target == target) {
+            return alias_at(config, i);
+        }
+    }
+    return NULL;
+}
+
+static const wsgi_alias_t *alias_of_note(const request_rec *r)
+{
+    const wsgi_server_config_t *config = wsgi_server_config(r->server);
+    const char *target = apr_table_get(r->notes, NOTE_ALIAS);
+    if (target == NULL) {
+        return NULL;
+    }
+    const wsgi_alias_t *alias = alias_of_target(config, target);
+    return alias == NULL && config->main != NULL ? alias_of_target(config->main, target) : alias;
+}
+
 static bool map(request_rec *r, const wsgi_server_config_t *config)
 {
     match_t match = {INT_MAX, NULL, 0};
@@ -55,7 +89,7 @@ static bool map(request_rec *r, const wsgi_server_config_t *config)
     }
     r->filename = apr_pstrcat(r->pool, match.target, r->uri + match.covered, NULL);
     r->handler = WSGI_HANDLER_SCRIPT;
-    ap_set_module_config(r->request_config, &wsgi_module, (void *)alias_at(config, match.index));
+    remember(r, alias_at(config, match.index));
     return true;
 }
 
@@ -74,5 +108,6 @@ int wsgi_mapping_translate(request_rec *r)
 
 const wsgi_alias_t *wsgi_mapping_alias(const request_rec *r)
 {
-    return ap_get_module_config(r->request_config, &wsgi_module);
+    const wsgi_alias_t *alias = ap_get_module_config(r->request_config, &wsgi_module);
+    return alias != NULL ? alias : alias_of_note(r);
 }

@@ -22,6 +22,8 @@ typedef struct resolver {
     bool has_faults;
 } resolver_t;
 
+#define HTTPD_WORDS ((size_t)4096) /* about itself, in each group's settings: added at its start */
+
 /* A fault is told where it is found and all of them are found: one look, one correction. */
 #define FAULT(it, place, id, ...)                                                                  \
     ((it)->has_faults = true, complain((it), APLOG_ERR, (place), id __VA_ARGS__))
@@ -425,6 +427,28 @@ static void check_path(const resolver_t *it, const char *path, apr_filetype_e ty
     }
 }
 
+/* Nearly all of it are scripts to import: a path and an application group each. */
+static void check_size(resolver_t *it, const wsgi_group_settings_t *group)
+{
+    const size_t most = WSGI_HANDOVER_MAX - HTTPD_WORDS, size = wsgi_handover_size(group);
+
+    if (size > most) {
+        FAULT(it, ((wsgi_place_t){NULL, 0}), WSGI_ID(1607),
+              "the settings of process group '%s' are %" APR_SIZE_T_FMT " bytes, more than the "
+              "%" APR_SIZE_T_FMT " that it can be given: let it import fewer scripts ahead of "
+              "requests (WSGIImportScript, and aliases with both process-group= and "
+              "application-group=), or divide them among several groups",
+              group->name, size, most);
+    }
+}
+
+static void check_sizes(resolver_t *it)
+{
+    for (unsigned i = 0; i < it->settings->group_count; i++) {
+        check_size(it, &it->settings->groups[i].settings);
+    }
+}
+
 static void check_group_paths(const resolver_t *it, const wsgi_group_settings_t *group)
 {
     if (*group->chroot == '\0') {
@@ -501,6 +525,7 @@ const wsgi_settings_t *wsgi_settings_resolve(apr_pool_t *pconf, server_rec *main
     wsgi_reach_place(it.settings, main_server, pconf);
     check_homes(&it);
     check_imports(&it);
+    check_sizes(&it);
     main->settings = it.has_faults ? NULL : it.settings;
     return main->settings;
 }

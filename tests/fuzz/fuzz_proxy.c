@@ -307,6 +307,7 @@ static void open_stage(stage_t *s)
         .group = "fuzz",
         .rendezvous_fd = s->rendezvous[0],
         .processes = PROCESSES,
+        .rows = 2 * PROCESSES,
         .connect_timeout_us = 1000000,
         .socket_timeout_us = 1000000,
     });

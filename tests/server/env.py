@@ -76,6 +76,14 @@ KeepAliveTimeout 3
 """
 
 
+def is_listening(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 class StartFailed(AssertionError):
     pass
 
@@ -89,24 +97,25 @@ def _runtime_directory():
 
 
 class TestRun:
-    """What all servers of one pytest process share."""
+    """What all servers of one pytest process share, or all of one module in tools/differential."""
 
-    def __init__(self):
-        if not MODULE.exists():
-            pytest.exit(f"{MODULE} does not exist: build it first (make), or name another one "
+    def __init__(self, module=MODULE, is_peer=IS_PEER):
+        if not module.exists():
+            pytest.exit(f"{module} does not exist: build it first (make), or name another one "
                         "by WSGI_MODULE", returncode=2)
+        self.is_peer = is_peer
         self.directory = _runtime_directory()
-        self.module = self._copy_module()
+        self.module = self._copy_module(module)
         self.ports = Ports()
         self.count = 0
 
-    def _copy_module(self):
+    def _copy_module(self, module):
         target = self.directory / "module"
         target.mkdir()
-        for source in [MODULE, *MODULE.parent.glob("wsgi-daemon-*")]:
+        for source in [module, *module.parent.glob("wsgi-daemon-*")]:
             shutil.copy(source, target)
             (target / source.name).chmod(0o755)
-        return target / MODULE.name
+        return target / module.name
 
     def next_directory(self, name):
         self.count += 1
@@ -181,7 +190,7 @@ class Server:
         self.process = None
         self.known = set()  # every process of the family that was ever seen
         self.log = ErrorLog(self.directory / "error.log")
-        if IS_PEER:
+        if run.is_peer:
             self.log.allow_anything()
         if MPM == "prefork" and single_child:
             self.tolerate("AH00161")  # MaxRequestWorkers is reached
@@ -268,7 +277,8 @@ class Server:
                 for name in self.modules),
             mpm_limits=MPM_LIMITS["prefork" if is_prefork else "threads"].format(
                 children=children, workers=workers, start=min(2, workers)),
-            peer=f'WSGISocketPrefix "{self.directory}/run/wsgi"\n' if IS_PEER else "",
+            peer=f'WSGISocketPrefix "{self.directory}/run/wsgi"\n' if self.run.is_peer
+            else "",
             group=self._group(),
             aliases="\n".join(
                 f'WSGIScriptAlias /{path.stem} "{self.directory}/apps/{path.name}"'
@@ -347,11 +357,7 @@ class Server:
         return self.log.text().count("resuming normal operations")
 
     def is_listening(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return is_listening(self.port)
 
     @property
     def pid(self):

@@ -166,6 +166,12 @@ def test_ranges_of_files(server, path):
     connection.close()
 
 
+@pytest.mark.parametrize("path", ["/file", "/file-sendfile"])
+def test_a_range_behind_the_end_is_no_error_of_ours(server, path):
+    """416 by httpd; the error log stays empty, which the oracle sees."""
+    assert server.get(path, headers={"Range": "bytes=9999999-"}).status == 416
+
+
 def calls_during(server, path):
     """System calls of httpd's children that send a file, while they answer one request."""
     record = server.directory / "strace"

@@ -1,5 +1,7 @@
 """`apache2 -t` finds what would not work: exit status 1 and one sentence, before any start."""
 
+import re
+
 import env
 import pytest
 from conftest import needs_root
@@ -25,6 +27,14 @@ def configtest(launch_once, config):
 def test_right(launch_once, config):
     status, output = configtest(launch_once, config)
     assert (status, output) == (0, "Syntax OK\n")
+
+
+def test_more_than_a_group_can_be_given(launch_once):
+    names = "".join(f"WSGIImportScript /x.py process-group=example application-group={letter * 99_999}\n"
+                    for letter in "abcdefghijk")
+    status, output = configtest(launch_once, GROUP + "\n" + names)
+    assert status == 1
+    assert re.search(r"WSGI1607.* 'example' are 11\d{5} bytes.*fewer scripts", output), output[-999:]
 
 
 @pytest.mark.compat("GROUP-name", "CONF-number-range", "CONF-server", "CONF-misplaced",

@@ -155,13 +155,17 @@ def test_two_hundred_clients(launch_once):
     assert [numbered.executions(f"n{number}") for number in range(200)] == [1] * 200
 
 
-@pytest.mark.parametrize("clients", [4, 12])
-def test_workers_share_the_load(launch_once, clients):
+@pytest.mark.parametrize("clients, touches", [(4, 0), (12, 0), (4, 1), (12, 1)])
+def test_workers_share_the_load(launch_once, clients, touches):
+    """Also those that came after a changed script: they are in other rows of the counters."""
     server = launch_once("daemon", single_child=env.MPM != "prefork",
                          daemon="processes=4 threads=15")
     url = server.script("spinning.py", SPINNING)
     wait_until(lambda: len(server.workers()) == 4, "four workers")
     parallel(lambda _: server.get(url), range(40), 4)  # they have started, and loaded it
+    for _ in range(touches):
+        server.script("spinning.py", SPINNING + "# changed")
+        parallel(lambda _: server.get(url), range(40), 4)
 
     def ask_often(_):
         with server.keep_alive() as session:

@@ -248,7 +248,7 @@ while os.path.exists("NOTES/closed"):
 '''
 
 
-@pytest.mark.compat("RELOAD-daemon-retry")
+@pytest.mark.compat("RELOAD-daemon-retry", "OPT-connect-timeout-start")
 def test_a_changed_script_and_no_worker_within_connect_timeout(launch_once):
     server = launch_group(launch_once, "threads=2 connect-timeout=1", single_child=True, start=False,
                           config='WSGIImportScript "${scripts}/slow.py" process-group=tests '
@@ -259,7 +259,7 @@ def test_a_changed_script_and_no_worker_within_connect_timeout(launch_once):
     first = ask(server, url)
     server.note("closed").touch()
     write(server, "app", mtime=1_700_000_100)
-    server.expect("WSGI0116", "within 1 s")
+    server.expect("WSGI0116", "within 1 s; its workers are still starting: make the import faster")
     reply = server.get(url)
     assert (reply.status, reply.header("Retry-After")) == (503, "1")
     server.note("closed").unlink()

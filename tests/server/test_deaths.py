@@ -116,6 +116,30 @@ if not os.path.exists("{server.note('first')}"):
     assert server.get("/hello").status == 200
 
 
+@pytest.mark.compat("FAIL-cannot-start", "LIFE-loop")
+@pytest.mark.parametrize("deed, cause", [
+    ("os.abort()", r"was ended by signal 6 \(SIGABRT\).*"),
+    ("os._exit(3)", "exited with status 3"),
+    ("os._exit(0)", "exited with status 0"),
+], ids=["abort", "exit-3", "exit-0"])
+def test_a_group_that_dies_as_it_starts(launch_once, deed, cause):
+    server = launch_once("daemon", start=False, config='WSGIImportScript "${scripts}/deadly.py" '
+                         "process-group=tests application-group=%{GLOBAL}")
+    server.script("deadly.py", f"import os\n{deed}\n")
+    server.expect(DIED, rf"\[tests\] worker \d+ {cause}, after [\d.]+ s, while it was starting, in "
+                        r'the import of "\S+/deadly\.py"; another is started'
+                        r"( in \d+ s, requests get 503)?$", count=None)
+    server.expect("WSGI0116", "'tests': it cannot start", count=None)
+    server.start()
+    wait_until(lambda: "another is started in 1 s, requests get 503" in server.log.text(),
+               "it has failed twice", 20 * env.PATIENCE)
+    for _ in range(2):
+        assert server.get("/hello", timeout=5 * env.PATIENCE).status == 503
+    server.tolerate(DIED)
+    server.script("deadly.py", "")
+    wait_until(lambda: server.get("/hello").status == 200, "it is mended", 20 * env.PATIENCE)
+
+
 def test_a_request_cannot_write_into_the_log(server):
     url = server.script("deadly.py", DEADLY.replace("DEED", "os._exit(3)"))
     server.expect(DIED, r'serving "GET /scripts/deadly\.py\?\?+%20\[error\]%20forged"')

@@ -176,3 +176,8 @@ def test_trailing_junk_is_a_warning(launch_once):
     assert "WSGI1508" in output
 
 
+@pytest.mark.compat("AUTH-groups-failure")
+def test_a_rule_without_a_group(launch_once):
+    status, output = configtest(launch_once, place("location", "Require wsgi-group"))
+    assert status == 1
+    assert "Require wsgi-group names no group" in output and "httpd.conf" in output

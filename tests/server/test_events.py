@@ -385,3 +385,42 @@ def test_signals_embedded(launch_once):
     assert "in <module>" in server.log.text(), "the stack"
     server.stop()
     assert not [each for each in notes(server, "main") if "signal" in each.split()[0]]
+
+
+# Comes back from a callback in the process that it forked, in each way there is.
+FORKING = """
+import os, sys, mod_wsgi
+
+@mod_wsgi.subscribe_events
+def fork(name, **payload):
+    if name != "request_started":
+        return
+    how = payload["request_environ"]["QUERY_STRING"]
+    pid = os.fork()
+    if pid == 0:
+        if how == "exits":
+            sys.exit(3)
+        if how == "raises":
+            raise LookupError("in the fork")
+        return
+    payload["request_environ"]["forked"] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def application(environ, start_response):
+    with open(os.path.dirname(os.path.dirname(__file__)) + "/notes/ran", "a") as file:
+        file.write("x")
+    start_response("200 OK", [])
+    return [str(environ["forked"]).encode()]
+"""
+
+
+@pytest.mark.compat("PROC-fork-embedded", "EVENT-exception")
+@pytest.mark.parametrize("how, status", [("exits", "3"), ("raises", "1"), ("returns", "0")])
+def test_a_fork_that_comes_back_from_a_callback_ends(launch_once, mode, how, status):
+    """And does not run the application a second time."""
+    server = launch_once(mode, single_child=True, config="WSGIApplicationGroup %{GLOBAL}\n")
+    server.tolerate("WSGI0174|WSGI1105")
+    server.log.allow_anything() if how == "raises" else None
+    url = server.script("forking.py", FORKING)
+    reply = server.get(f"{url}?{how}")
+    assert (reply.status, reply.body.decode()) == (200, status)
+    assert server.note("ran").read_text() == "x"

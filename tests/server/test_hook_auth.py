@@ -97,8 +97,13 @@ DocumentRoot "${root}/site"
     WSGIGroupAuthoritative Off
     Require wsgi-group staff "two words" g\u00e4ste
 </Location>
-<Location /group/none>
-    Require wsgi-group
+<Location /group/nobody>
+    <RequireAll>
+        Require valid-user
+        <RequireNone>
+            Require wsgi-group staff
+        </RequireNone>
+    </RequireAll>
 </Location>
 <Location /group/not>
     <RequireAll>
@@ -128,6 +133,12 @@ DocumentRoot "${root}/site"
 <Location /ungrouped>
     Require wsgi-group staff
 </Location>
+<Location /ungrouped-not>
+    <RequireAll>
+        Require valid-user
+        Require not wsgi-group staff
+    </RequireAll>
+</Location>
 """ + "".join(f"""
 <Location /{name}>
     WSGIAuthUserScript "${{scripts}}/{name}.py"
@@ -139,8 +150,8 @@ DocumentRoot "${root}/site"
 MODULES = ["auth_basic", "auth_digest", "authn_core", "authn_file", "authz_user", "authz_groupfile"]
 PASSWORD = "p\xe4ss:word"
 PAGES = ["index.html", "named", "more", "alias", "digest/page", "digest/more", "group/page",
-         "group/none", "group/not", "group/anybody", "group/own", "group/missing", "group/users",
-         "group/exits", "ungrouped", *(
+         "group/nobody", "group/not", "group/anybody", "group/own", "group/missing", "group/users",
+         "group/exits", "ungrouped", "ungrouped-not", *(
              f"{place}{name}" for place in ("", "digest/") for name in (
                  "missing", "syntax", "exits", "groups", "unreadable"))]
 
@@ -352,31 +363,34 @@ def test_none_of_the_groups(server, groups):
     assert ask_for_groups(server, groups) == 401
 
 
-@pytest.mark.compat("AUTH-groups")
+@pytest.mark.compat("AUTH-groups-failure")
 @pytest.mark.parametrize("groups, id", [
     ("None", "WSGI1223"), ("True", "WSGI1223"), ("'staff'", "WSGI1223"), ("b'staff'", "WSGI1223"),
     ("[1, 'staff']", "WSGI1223"), ("[None]", "WSGI1223"), ("1 / 0", "WSGI0174"),
     ("generate('a', 'raise')", "WSGI0174"), ("sys.exit(0)", "WSGI0175")])
-def test_failures_deny(server, groups, id):
-    server.expect(id)
+def test_failures_let_nobody_in(server, groups, id):
+    """Not a denial: Require not would make access of that."""
+    paths = ("/group/page", "/group/not", "/group/nobody")
+    server.expect(id, count=len(paths))
     if id == "WSGI0174":
         server.expect_output("Error")
-    assert ask_for_groups(server, groups) == 401
+    for path in paths:
+        assert ask_for_groups(server, groups, path) == 500
 
 
-@pytest.mark.compat("AUTH-groups")
+@pytest.mark.compat("AUTH-groups-failure")
 @pytest.mark.parametrize("path, id", [
     ("/group/missing", "WSGI1220"), ("/group/users", "WSGI1222"),
-    ("/group/exits", "WSGI0175"), ("/ungrouped", "WSGI1702")])
-def test_group_scripts_that_cannot_be_asked_deny(server, path, id):
+    ("/group/exits", "WSGI0175"), ("/ungrouped", "WSGI1702"), ("/ungrouped-not", "WSGI1702")])
+def test_group_scripts_that_cannot_be_asked_let_nobody_in(server, path, id):
     server.expect(id)
-    assert ask_for_groups(server, "['staff']", path) == 401
+    assert ask_for_groups(server, "['staff']", path) == 500
 
 
 @pytest.mark.compat("AUTH-groups")
 @pytest.mark.parametrize("path, groups, status", [
-    ("/group/none", "['staff', '']", 401),
     ("/group/not", "['other']", 200), ("/group/not", "['staff']", 401),
+    ("/group/nobody", "['other']", 200), ("/group/nobody", "['staff']", 401),
     ("/group/anybody", "[]", 200), ("/group/anybody", "['staff']", 200)])
 def test_rules_combine(server, path, groups, status):
     assert ask_for_groups(server, groups, path) == status

@@ -53,6 +53,7 @@ def test_a_file(server, mode):
     assert reply.header("X-Own") is None
     assert reply.header("Location") is None
     assert reply.header("Set-Cookie") == "a=b"
+    assert reply.header("Content-Type") == "text/plain", "the file has no type of its own"
 
 
 @pytest.mark.compat("REDIRECT-location")

@@ -44,6 +44,9 @@ WSGIScriptAlias /with-authorization {ENVIRON}
         Options -ExecCGI
     </Files>
 </Directory>
+<Directory "${{root}}/site/indexed">
+    DirectoryIndex /main/index
+</Directory>
 <Directory "${{root}}/site/typed">
     Options +ExecCGI
     AddType application/x-httpd-wsgi .page
@@ -71,6 +74,7 @@ def server(launch, mode):
     server = launch(mode, config=CONFIG, modules=("alias", "dir", "mime"), start=False)
     site = server.directory / "site"
     for path, text in {"index.wsgi": SHOW, "locked.closed": SHOW, "typed/show.page": SHOW,
+                       "indexed/empty": "",
                        "plain.txt": "plain", "lower/index.wsgi": CALLABLES,
                        "lower/.htaccess": "WSGICallableObject second\n",
                        "forbidden/.htaccess": "WSGIProcessGroup x\n",
@@ -172,6 +176,14 @@ def test_add_handler_and_directory_index(server):
         assert split(environ) == ("/index.wsgi", "")
         assert environ["mod_wsgi.request_handler"] == "wsgi-script"
     assert split(shown(server.get("/index.wsgi/more"))) == ("/index.wsgi", "/more")
+
+
+@pytest.mark.compat("HANDLER-index")
+def test_directory_index_by_an_alias(server):
+    """mod_dir tries it by a sub-request and goes on with that; the alias's options hold."""
+    environ = shown(server.get("/indexed/?a=b"))
+    assert split(environ) == ("/main", "/index")
+    assert environ["mod_wsgi.application_group"] == ""
 
 
 @pytest.mark.compat("HANDLER-names")

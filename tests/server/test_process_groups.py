@@ -7,6 +7,7 @@ import env
 import processes
 import pytest
 from conftest import needs_root
+from processes import wait_until
 
 CONFIG = """
 WSGIDaemonProcess plain
@@ -199,6 +200,22 @@ WSGIScriptAlias /wrong "${{apps}}/hello.py" process-group=wrong
         assert server.get("/wrong", timeout=5 * env.PATIENCE).status == 503
     assert server.get("/hello").status == 200, "other groups serve"
     server.tolerate("WSGI1404")  # of the next try
+
+
+@pytest.mark.compat("FAIL-cannot-start")
+def test_a_program_that_ends_before_it_can_say_so_is_503_at_once(launch_once):
+    """As one of another version does."""
+    server = launch_once("daemon", start=False, own_module=True)
+    (program,) = server.module.parent.glob("wsgi-daemon-*")
+    program.write_text("#!/bin/sh\nexit 64\n")
+    server.start()
+    server.expect("WSGI1601", "exited with status 64; another is started", count=None)
+    server.expect("WSGI0116", "'tests': it cannot start")
+    wait_until(lambda: "WSGI1601" in server.log.text(), "its end", 10 * env.PATIENCE)
+    assert server.get("/hello", timeout=5 * env.PATIENCE).status == 503
+    wait_until(lambda: "another is started within 10 s" in server.log.text(),
+               "it is not started ever again", 20 * env.PATIENCE)
+    server.tolerate("WSGI1601")
 
 
 @pytest.mark.compat("DIR-pythonhome-wrong", "CHECK-python-failed", "LIFE-child-fails")

@@ -5,12 +5,13 @@ import http.client
 import re
 import subprocess
 import threading
-from http.cookies import SimpleCookie
 
 import env
 import pytest
+from browser import Browser
 
 DATA = bytes(range(256)) * 1024
+MORE_DATA = DATA * 12  # 3 MiB: Django and Flask put it into a temporary file
 SITES = """
 WSGIScriptAlias /django "${{root}}/django_site/wsgi.py"{options}
 WSGIScriptAlias /flask "${{root}}/flask_site/wsgi.py"{options}
@@ -32,37 +33,6 @@ def server(launch, mode, request):
     subprocess.run(["/usr/bin/python3", "-B", "manage.py", "migrate", "-v", "0"], cwd=directory,
                    check=True, **identity)
     return server.start()
-
-
-class Browser:
-    """Keeps cookies and follows nothing."""
-
-    def __init__(self, server):
-        self.server, self.cookies = server, SimpleCookie()
-
-    def request(self, method, path, body=None, headers=()):
-        headers = dict(headers)
-        if self.cookies:
-            headers["Cookie"] = "; ".join(f"{key}={morsel.value}"
-                                          for key, morsel in self.cookies.items())
-        reply = self.server.request(method, path, body, headers, timeout=60 * env.PATIENCE)
-        for line in reply.header_all("Set-Cookie"):
-            self.cookies.load(line)
-        return reply
-
-    def get(self, path):
-        return self.request("GET", path)
-
-    def post(self, path, fields, file=None):
-        """A form as multipart/form-data."""
-        parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode()
-                 for name, value in fields.items()]
-        if file is not None:
-            parts.append(b'Content-Disposition: form-data; name="file"; filename="data.bin"\r\n'
-                         b"Content-Type: application/octet-stream\r\n\r\n" + file)
-        body = b"".join(b"--limit\r\n" + part + b"\r\n" for part in parts) + b"--limit--\r\n"
-        return self.request("POST", path, body,
-                            {"Content-Type": "multipart/form-data; boundary=limit"})
 
 
 @pytest.fixture
@@ -109,9 +79,24 @@ def test_django_admin_login(server, browser):
         "csrfmiddlewaretoken": csrf_token(page), "username": name, "password": "secret",
         "next": "/django/admin/"})
     assert (reply.status, reply.header("Location")) == (302, "/django/admin/")
-    page = browser.get("/django/admin/shop/item/")
-    assert page.status == 200
+    page = browser.get("/django/admin/shop/item/add/")
     assert name.encode() in page.body
+    reply = browser.post("/django/admin/shop/item/add/", {
+        "csrfmiddlewaretoken": csrf_token(page), "name": f"of {name}"})
+    assert (reply.status, reply.header("Location")) == (302, "/django/admin/shop/item/")
+    page = browser.get("/django/admin/shop/item/")
+    assert f"of {name}</a>" in page.body.decode()
+    browser.get("/django/admin/logout/")
+    assert browser.get("/django/admin/shop/item/").status == 302
+
+
+@pytest.mark.parametrize("accepts, language, title", [
+    ("de-AT, en;q=0.5", "de", "Anmelden"), ("xx, fr;q=0.1", "fr", "Connexion"),
+    ("xx", "en", "Log in"), ("ja;q=0.2, ru", "ru", "\u0412\u043e\u0439\u0442\u0438")])
+def test_django_speaks_the_client_s_language(browser, accepts, language, title):
+    page = browser.get("/django/admin/login/", {"Accept-Language": accepts})
+    assert page.header("Content-Language") == language
+    assert f"<title>{title} |" in page.body.decode()
 
 
 def test_django_form(server, browser):
@@ -126,13 +111,20 @@ def test_django_form(server, browser):
 
 def test_django_form_without_its_token_is_refused(browser):
     assert browser.post("/django/items", {"name": "forged"}).status == 403
+    token = csrf_token(browser.get("/django/items"))
+    forged = token[::-1]
+    assert browser.post("/django/items", {"csrfmiddlewaretoken": forged,
+                                          "name": "forged"}).status == 403
 
 
-def test_django_upload(browser):
+@pytest.mark.parametrize("data, is_on_disk", [(DATA, False), (MORE_DATA, True)],
+                         ids=["small", "beyond-2.5MiB"])
+def test_django_upload(browser, data, is_on_disk):
     token = csrf_token(browser.get("/django/upload"))
-    found = browser.post("/django/upload", {"csrfmiddlewaretoken": token, "note": "n"}, DATA).json()
-    assert found == {"name": "data.bin", "size": len(DATA), "note": "n",
-                     "sha256": hashlib.sha256(DATA).hexdigest()}
+    found = browser.post("/django/upload", {"csrfmiddlewaretoken": token, "note": "n"}, data).json()
+    assert found == {"name": "data.bin", "size": len(data), "note": "n",
+                     "sha256": hashlib.sha256(data).hexdigest(),
+                     "on disk": len(data) if is_on_disk else None}
 
 
 def test_django_stream_and_file(server, browser):
@@ -141,6 +133,19 @@ def test_django_stream_and_file(server, browser):
     path = server.directory / "django_site" / "shop" / "views.py"
     assert reply.body == path.read_bytes()
     assert reply.header("Content-Length") == str(path.stat().st_size)
+
+
+@pytest.mark.parametrize("site, lines", [
+    ("django", [b"first\n", b"second\n"]), ("flask", [b"first of 1\n", b"second of 1\n"])])
+def test_lines_come_as_they_are_made(server, browser, site, lines):
+    browser.get(f"/{site}/counter")
+    note = server.note(f"{site}-has-read")
+    with server.keep_alive() as session:
+        session.connection.request("GET", f"/{site}/live?wait={note}", headers=browser.cookie())
+        response = session.connection.getresponse()
+        assert response.readline() == lines[0]
+        note.touch()
+        assert response.read() == lines[1]
 
 
 def test_django_answers_its_own_404_and_redirects(browser):
@@ -156,10 +161,18 @@ def test_flask_template(browser):
     assert "<p>Gr\u00fc\u00dfe an Zo\u00eb &lt;b&gt;</p>" in page.body.decode()
 
 
-def test_flask_upload_and_json(browser):
-    found = browser.post("/flask/upload", {"note": "n"}, DATA).json()
-    assert found == {"name": "data.bin", "size": len(DATA), "note": "n",
-                     "sha256": hashlib.sha256(DATA).hexdigest()}
+@pytest.mark.parametrize("data", [DATA, MORE_DATA], ids=["small", "3MiB"])
+def test_flask_upload(browser, data):
+    found = browser.post("/flask/upload", {"note": "n"}, data).json()
+    assert found == {"name": "data.bin", "size": len(data), "note": "n",
+                     "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def test_flask_refuses_what_is_too_much(browser):
+    assert browser.post("/flask/upload", {"note": "n"}, MORE_DATA * 2).status == 413
+
+
+def test_flask_json(browser):
     reply = browser.request("POST", "/flask/json", b'{"a": [1, 2]}',
                             {"Content-Type": "application/json"})
     assert reply.json() == {"a": [1, 2]}
@@ -177,6 +190,12 @@ def test_flask_404_is_the_site_s_own(browser):
         reply = browser.get(path)
         assert reply.status == 404
         assert f"There is no {path.removeprefix('/flask')} here" in reply.body.decode()
+
+
+def test_flask_error_handler(browser):
+    reply = browser.get("/flask/order/%E2%82%AC")
+    assert (reply.status, reply.header("Retry-After")) == (409, "60")
+    assert reply.json() == {"missing": "\u20ac"}
 
 
 def test_flask_redirects_below_its_mount_point(browser):

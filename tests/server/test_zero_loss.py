@@ -13,16 +13,18 @@ import env
 import pytest
 from processes import wait_until
 
-CLIENTS, SECONDS, PERIOD = 50, 60, 5
+CLIENTS = 50
 PAUSE = 0.15  # of a client between two requests
 
 SCRIPT = '''
-import os
+import os, time
 journal = os.open(f"NOTES/journal-{os.getpid()}", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
 
 def application(environ, start_response):
     number = environ["QUERY_STRING"]
     os.write(journal, f"{number}\\n".encode())
+    if int(number) % 8 == 0:  # these are under way when something is done to their worker
+        time.sleep(int(number) // 8 % 5 * 0.1)
     start_response("200 OK", [("Content-Type", "text/plain"),
                               ("Content-Length", str(len(number)))])
     return [number.encode()]
@@ -114,9 +116,14 @@ def summary(clients):
 
 @pytest.mark.big
 @pytest.mark.skipif(env.MPM == "prefork", reason="its children are fewer than the clients")
-def test_no_request_is_lost(launch_once):
-    server = launch_once("daemon", daemon="processes=2 threads=10", start=False,
+@pytest.mark.parametrize("processes_option, seconds, period", [
+    ("processes=2", 60, 5),
+    ("", 10, 2),
+])
+def test_no_request_is_lost(launch_once, processes_option, seconds, period):
+    server = launch_once("daemon", daemon=f"{processes_option} threads=10", start=False,
                          config='Alias /static "${root}/notes/static"', modules=["alias"])
+    server.tolerate("AH00484|AH00286")  # MaxRequestWorkers is reached while children of before end
     server.note("static").write_text("a static file\n")
     server.note("static").chmod(0o644)
     touch(server, 0)
@@ -127,10 +134,10 @@ def test_no_request_is_lost(launch_once):
     for client in ours + static:
         client.start()
     deeds = itertools.cycle([touch, graceful, recycle])
-    for step in range(1, SECONDS // PERIOD + 1):
-        time.sleep(PERIOD)
+    for step in range(1, seconds // period + 1):
+        time.sleep(period)
         next(deeds)(server, step)
-    time.sleep(PERIOD)
+    time.sleep(period)
     for client in ours + static:
         client.is_ending.set()
     for client in ours + static:
@@ -147,4 +154,4 @@ def test_no_request_is_lost(launch_once):
     missing = {number for client in ours for number in client.answered} - set(executed)
     assert missing == set(), "answered, and not in a journal"
     assert answered > 1000
-    assert closed / answered <= 1.2 * static_closed / static_answered
+    assert closed <= max(1.2 * static_closed, 3), static_closed  # as many clients, for as long

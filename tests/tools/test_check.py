@@ -16,7 +16,7 @@ case "$*" in *unit*) echo "{result}"; exit {status} ;; esac
 """
 
 
-def check(tree, result, status, count_status, contract_status=0, options=(), root_check="exit 0"):
+def check(tree, result, status, gate_status, contract_status=0, options=(), root_check="exit 0"):
     """A tree whose unit tests, bench, pytest runs and contract end as told. pytest runs five
     times; the contract wants the reports of four."""
     (tree.root / "tools").mkdir()
@@ -24,8 +24,9 @@ def check(tree, result, status, count_status, contract_status=0, options=(), roo
         shutil.copy(ROOT / "tools" / name, tree.root / "tools")
     programs = {"configure": "#!/bin/sh\ntouch Makefile\n",
                 "bin/make": MAKE.format(result=result, status=status),
-                "bench/count": f"#!/bin/sh\nexit {count_status}\n",
+                "bench/bench": f"#!/bin/sh\n[ $1 = gate ] && exit {gate_status}\n",
                 "tools/root-check": f"#!/bin/sh\n{root_check}\n",
+                "tools/differential": "#!/bin/sh\n",
                 "tools/check-compat": "#!/bin/sh\n[ $1 != --may-skip ] || shift\n"
                                       "[ $# -ge 6 ] && [ -f \"$6\" ] && "
                                       f"exit {contract_status}\n"}
@@ -36,6 +37,7 @@ def check(tree, result, status, count_status, contract_status=0, options=(), roo
     if options:
         tree.write("tests/server/test_big.py",
                    "import pytest\n\n\n@pytest.mark.big\ndef test_big():\n    pass\n")
+        tree.write("tests/server/test_references.py", "def test_debug_build():\n    pass\n")
     tree.write("pytest.ini", "[pytest]\nmarkers =\n    big: large\n")
     done = subprocess.run([tree.root / "tools" / "check", *options], capture_output=True, text=True,
                           env={**os.environ, "PATH": f"{tree.root}/bin:{os.environ['PATH']}"})
@@ -64,7 +66,7 @@ def test_a_stage_that_cannot_be_run_is_told_and_not_counted(tree):
     status, lines = check(tree, "3 passed, 0 failed", 0, 0, options=["--all"],
                           root_check="echo 'skipped: no mirror'; exit 77")
     assert next(line for line in lines if "3.13" in line).endswith("s  skipped: no mirror")
-    assert re.fullmatch(r"stages skipped: [12]", lines[-2])
+    assert re.fullmatch(r"stages skipped: [23]", lines[-2])
     assert lines[-1].endswith(" passed, 0 failed")
     assert status == 0
 

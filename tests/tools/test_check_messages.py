@@ -24,6 +24,27 @@ OPTION("threads", option_number, group.settings.threads, 0, 65533, "15",
        "requests at a time")
 OPTION("buffer", accept_size, ignored, 512, INT32_MAX, "0", "none is needed")
 """
+DIRECTIVES = """\
+/* A head comment. */
+
+/* routing */
+DIRECTIVE(WSGIOne, SERVER, TAKE1, set_one, PLACE(one), "On",
+          "the first "
+          "sentence")
+/* the rest */
+DIRECTIVE(WSGITwo, FILEINFO, ITERATE, set_two, NONE, "", "the <second>")
+"""
+MODULE = """\
+/* A head comment. */
+VALUE(mod_wsgi, version, make_version, "tuple", "three, (numbers)")
+LATER(apache, late, make_late, "class", "made later")
+"""
+EVENTS = """\
+/* A head comment. */
+SUBSCRIPTION(ANY, subscribe_events, event_callbacks, "each event")
+EVENT(request_started, ANY, "it begins")
+KEY(request_started, thread_id, make_thread_id, "int", "of the thread")
+"""
 LOG = 'void f(void)\n{\n    wsgi_log(WSGI_LOG_ERR, WSGI_ID(1001) "cannot (%d)", 1);\n}\n'
 RELAY = 'void g(void)\n{\n    wsgi_log(WSGI_LOG_WARNING, WSGI_ID(1301) "slow");\n}\n'
 
@@ -32,6 +53,10 @@ RELAY = 'void g(void)\n{\n    wsgi_log(WSGI_LOG_WARNING, WSGI_ID(1301) "slow");\
 def tree(tree):
     tree.write("src/core/messages.def", TABLE)
     tree.write("src/server/daemon_options.def", OPTIONS)
+    tree.write("src/server/directives.def", DIRECTIVES)
+    for folder, module, events in (("python", MODULE, ""), ("gateway", "", EVENTS)):
+        tree.write(f"src/{folder}/module.def", module)
+        tree.write(f"src/{folder}/events.def", events)
     tree.write("src/core/log.c", LOG)
     tree.write("src/proxy/relay.c", RELAY)
     return tree
@@ -83,3 +108,21 @@ def test_the_page_of_options(tree):
     assert "## Processes" in page
     assert "| `threads` | 0 … 65533 | 15 | requests at a time |" in page
     assert "| `buffer` | 0, or 512 … 2147483647 | 0 | **no effect:** none is needed |" in page
+
+
+def test_the_page_of_directives(tree):
+    tree.run("gen-docs")
+    page = (tree.root / "docs/directives.md").read_text()
+    assert "## Routing" in page
+    assert "| `WSGIOne` | one | virtual host | `On` | the first sentence |" in page
+    assert "| `WSGITwo` | ITERATE | .htaccess |  | the &lt;second> |" in page
+
+
+def test_the_page_of_the_modules(tree):
+    tree.run("gen-docs")
+    page = (tree.root / "docs/python-api.md").read_text()
+    assert "| `version` | tuple | three, (numbers) |" in page
+    assert "| `late` | class | made later |" in page.split("## Module apache")[1]
+    assert "| `event_callbacks` | list |" in page
+    assert "### request_started\n\nIt begins." in page
+    assert "| `thread_id` | int | of the thread |" in page

@@ -1,4 +1,5 @@
-"""A small site with what sites have: admin, sessions, CSRF protection, uploads, SQLite."""
+"""A small site with what sites have: admin, sessions, CSRF protection, uploads, languages, a
+database."""
 
 from pathlib import Path
 
@@ -23,6 +24,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -44,9 +46,6 @@ DATABASES = {"default": {
     "NAME": BASE_DIR / "db.sqlite3",
     "OPTIONS": {"timeout": 20},
 }}
-
-# Everything beyond 16 KiB goes through a temporary file.
-FILE_UPLOAD_MAX_MEMORY_SIZE = 16 << 10
 
 LOGGING = {
     "version": 1,

@@ -10,6 +10,7 @@ urlpatterns = [
     path("items", views.items),
     path("upload", views.upload),
     path("stream", views.stream),
+    path("live", views.live),
     path("download", views.download),
     path("error", views.error),
     path("go", views.go),

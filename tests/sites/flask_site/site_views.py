@@ -1,12 +1,19 @@
 """A small site with templates, a session, uploads and streams."""
 
 import hashlib
+import os
+import time
 
 from flask import (Flask, abort, jsonify, redirect, render_template, request, send_file, session,
                    stream_with_context, url_for)
 
 app = Flask(__name__)
 app.secret_key = "only for tests"
+app.config["MAX_CONTENT_LENGTH"] = 4 << 20
+
+
+class Shortage(Exception):
+    """Has an answer of its own."""
 
 
 @app.route("/")
@@ -42,6 +49,19 @@ def stream():
     return app.response_class(rows(), mimetype="text/plain")
 
 
+@app.route("/live")
+def live():
+    """The second line is made when the file exists that the client makes for the first."""
+    @stream_with_context
+    def lines():
+        yield f"first of {session['count']}\n"
+        deadline = time.monotonic() + 60
+        while not os.path.exists(request.args["wait"]) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield f"second of {session['count']}\n"
+    return app.response_class(lines(), mimetype="text/plain")
+
+
 @app.route("/download")
 def download():
     return send_file(__file__, mimetype="text/plain")
@@ -60,6 +80,16 @@ def error():
 @app.route("/go")
 def go():
     return redirect(url_for("index", name="redirected"))
+
+
+@app.route("/order/<item>")
+def order(item):
+    raise Shortage(item)
+
+
+@app.errorhandler(Shortage)
+def no_more(error):
+    return jsonify(missing=str(error)), 409, {"Retry-After": "60"}
 
 
 @app.errorhandler(404)

@@ -88,6 +88,9 @@ static void test_exits(void **state)
     death.was_serving = true;
     expect(&death, WSGI_ENDED_BADLY, WSGI_REASON_DESCRIPTORS,
            "ended by itself: the application had closed its descriptors");
+    death = die(end_by_exit, WSGI_EXIT_OK);
+    death.was_starting = true; /* an import that calls os._exit(0) */
+    expect(&death, WSGI_ENDED_BADLY, WSGI_REASON_EXIT, "exited with status 0");
 }
 
 static void test_signals(void **state)

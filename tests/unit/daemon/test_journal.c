@@ -111,6 +111,28 @@ static void test_long_texts_are_cut(void **state)
     assert_string_equal(text, "");
 }
 
+static void test_the_script_that_is_imported(void **state)
+{
+    char path[4096], text[1024];
+
+    (void)state;
+    wsgi_journal_quote_import(journal, text, sizeof(text));
+    assert_string_equal(text, "");
+    wsgi_journal_enter_import(journal, "/a/\nb.py");
+    wsgi_journal_quote_import(journal, text, sizeof(text));
+    assert_string_equal(text, "\"/a/?b.py\"");
+    expect_quote("");
+    memset(path, 'x', sizeof(path));
+    memcpy(path + sizeof(path) - 6, "/c.py", 6);
+    wsgi_journal_enter_import(journal, path);
+    wsgi_journal_quote_import(journal, text, sizeof(text));
+    assert_int_equal(strlen(text), WSGI_JOURNAL_TEXT + 2);
+    assert_non_null(strstr(text, "xx/c.py\""));
+    wsgi_journal_leave_import(journal);
+    wsgi_journal_quote_import(journal, text, sizeof(text));
+    assert_string_equal(text, "");
+}
+
 static void test_a_request_without_its_variables(void **state)
 {
     const wsgi_request_t request = {.log_id = WSGI_LITERAL("ID")};
@@ -171,6 +193,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_three_are_quoted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_indices_out_of_bounds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_long_texts_are_cut, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_script_that_is_imported, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_request_without_its_variables, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_characters_are_not_quoted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nonsense_is_survived, set_up, tear_down),

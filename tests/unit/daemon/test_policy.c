@@ -176,6 +176,7 @@ static void test_a_useful_worker_resets_failures(void **state)
 
     (void)state;
     fail_three_times(&group, &now_us);
+    become_ready(&group, now_us, 0);
     wsgi_policy_note_exit(&group.policy, 0, WSGI_ENDED_BADLY, true, now_us);
     expect_deed(&group, now_us, WSGI_DEED_START, 0);
     expect_pause(&group, &now_us, WSGI_ENDED_BADLY, 0);
@@ -189,12 +190,26 @@ static void test_a_long_lived_worker_resets_failures(void **state)
 
     (void)state;
     fail_three_times(&group, &now_us);
+    become_ready(&group, now_us, 0);
     now_us += WSGI_POLICY_LONG_US;
     expect_pause(&group, &now_us, WSGI_ENDED_BADLY, 0);
     expect_pause(&group, &now_us, WSGI_ENDED_BADLY, 0);
 
     fail_three_times(&group, &now_us);
+    become_ready(&group, now_us, 0);
     now_us += WSGI_POLICY_LONG_US - 1;
+    expect_pause(&group, &now_us, WSGI_ENDED_BADLY, 4 * SECOND);
+}
+
+/* An import that takes long, and crashes, has still failed. */
+static void test_a_long_start_is_of_no_use(void **state)
+{
+    group_t group;
+    int64_t now_us = BEGIN;
+
+    (void)state;
+    fail_three_times(&group, &now_us);
+    now_us += WSGI_POLICY_LONG_US;
     expect_pause(&group, &now_us, WSGI_ENDED_BADLY, 4 * SECOND);
 }
 
@@ -367,6 +382,47 @@ static void test_group_state(void **state)
 
     wsgi_policy_note_drain(&group.policy);
     expect_state(&group, WSGI_GROUP_STOPPING);
+}
+
+/* compat: FAIL-cannot-start */
+static void test_a_group_that_crashes_as_it_starts_has_failed(void **state)
+{
+    group_t group;
+    int64_t now_us = BEGIN;
+
+    (void)state;
+    begin(&group, 1, 5);
+    expect_deed(&group, now_us, WSGI_DEED_START, 0);
+    expect_pause(&group, &now_us, WSGI_ENDED_BADLY, 0);
+    expect_state(&group, WSGI_GROUP_STARTING); /* the first may be an accident */
+    wsgi_policy_note_loaded(&group.policy, 0);
+    wsgi_policy_note_exit(&group.policy, 0, WSGI_ENDED_BADLY, false, now_us);
+    expect_state(&group, WSGI_GROUP_FAILED);
+    assert_int_equal(wsgi_policy_next_start(&group.policy, 0), now_us + SECOND);
+    now_us += SECOND;
+    expect_deed(&group, now_us, WSGI_DEED_START, 0);
+    expect_state(&group, WSGI_GROUP_FAILED);
+    expect_pause(&group, &now_us, WSGI_ENDED_IN_ORDER, 2 * SECOND);
+    become_ready(&group, now_us, 0);
+    expect_state(&group, WSGI_GROUP_READY);
+    expect_pause(&group, &now_us, WSGI_ENDED_BADLY, 4 * SECOND); /* it was ready: no failed start */
+    expect_state(&group, WSGI_GROUP_STARTING);
+}
+
+static void test_a_group_with_one_seat_of_hope_has_not_failed(void **state)
+{
+    group_t group;
+    int64_t now_us = BEGIN;
+
+    (void)state;
+    begin_pairs(&group, 2);
+    expect_deed(&group, now_us, WSGI_DEED_START, 0);
+    expect_deed(&group, now_us, WSGI_DEED_START, 1);
+    expect_pause(&group, &now_us, WSGI_ENDED_BADLY, 0);
+    wsgi_policy_note_exit(&group.policy, 0, WSGI_ENDED_BADLY, false, now_us);
+    expect_state(&group, WSGI_GROUP_STARTING);
+    become_ready(&group, now_us, 1);
+    expect_state(&group, WSGI_GROUP_READY);
 }
 
 /* --- replacement ----------------------------------------------------------------------------- */
@@ -644,10 +700,69 @@ static void test_change_in_sequence(void **state)
     start_all(&group, BEGIN);
     wsgi_policy_note_changed(&group.policy, 0, BEGIN);
     expect_deed(&group, BEGIN, WSGI_DEED_RELEASE, 0);
-    expect_wait(&group, BEGIN, BEGIN + 21 * SECOND);
+    expect_wait(&group, BEGIN, BEGIN + 6 * SECOND); /* nobody is served meanwhile */
+    wsgi_policy_note_retiring(&group.policy, 0, BEGIN);
+    expect_wait(&group, BEGIN, BEGIN + 5 * SECOND);
+    expect_deed(&group, BEGIN + 5 * SECOND, WSGI_DEED_KILL, 0);
+    wsgi_policy_note_exit(&group.policy, 0, WSGI_ENDED_BADLY, true, BEGIN + 5 * SECOND);
+    expect_deed(&group, BEGIN + 5 * SECOND, WSGI_DEED_START, 0);
+    become_ready(&group, BEGIN + 5 * SECOND, 0);
+}
+
+/* It had its patience, and served on, until the change. */
+static void test_change_in_sequence_after_the_release(void **state)
+{
+    group_t group;
+    const int64_t later_us = BEGIN + SECOND;
+
+    (void)state;
+    begin(&group, 1, 5);
+    start_all(&group, BEGIN);
+    leave(&group, 0, BEGIN);
+    expect_deed(&group, BEGIN, WSGI_DEED_RELEASE, 0);
+    wsgi_policy_note_changed(&group.policy, 0, later_us);
+    expect_wait(&group, later_us, later_us + 6 * SECOND);
+    expect_deed(&group, later_us + 6 * SECOND, WSGI_DEED_KILL, 0);
+}
+
+/* As the word of the change and the last one may be read together. */
+static void test_change_in_sequence_and_the_end_at_once(void **state)
+{
+    group_t group;
+
+    (void)state;
+    begin(&group, 1, 5);
+    start_all(&group, BEGIN);
+    wsgi_policy_note_changed(&group.policy, 0, BEGIN);
     end_in_order(&group, 0, BEGIN);
     expect_deed(&group, BEGIN, WSGI_DEED_START, 0);
     become_ready(&group, BEGIN, 0);
+}
+
+/* Requests that run long in both: those of the older one have to make room. */
+static void test_two_changes_within_the_patience(void **state)
+{
+    group_t group;
+    const int64_t second_us = BEGIN + 2 * SECOND;
+
+    (void)state;
+    begin_pairs(&group, 1);
+    start_all(&group, BEGIN);
+    wsgi_policy_note_changed(&group.policy, 0, BEGIN);
+    expect_deed(&group, BEGIN, WSGI_DEED_RELEASE, 0);
+    expect_deed(&group, BEGIN, WSGI_DEED_START, 1);
+    wsgi_policy_note_released(&group.policy, 0);
+    become_ready(&group, BEGIN + 1, 1);
+    wsgi_policy_note_changed(&group.policy, 1, second_us);
+    expect_deed(&group, second_us, WSGI_DEED_RELEASE, 1);
+    expect_deed(&group, second_us, WSGI_DEED_STOP, 0);
+    wsgi_policy_note_released(&group.policy, 1);
+    expect_wait(&group, second_us, second_us + 5 * SECOND);
+    expect_deed(&group, second_us + 5 * SECOND, WSGI_DEED_KILL, 0);
+    wsgi_policy_note_exit(&group.policy, 0, WSGI_ENDED_BADLY, true, second_us + 5 * SECOND);
+    expect_deed(&group, second_us + 5 * SECOND, WSGI_DEED_START, 0);
+    expect_wait(&group, second_us + 5 * SECOND,
+                second_us + 21 * SECOND); /* the other has its own */
 }
 
 /* --- scripts that fail to load --------------------------------------------------------------- */
@@ -753,6 +868,7 @@ int main(void)
         cmocka_unit_test(test_an_early_end_in_order_counts_as_failure),
         cmocka_unit_test(test_a_useful_worker_resets_failures),
         cmocka_unit_test(test_a_long_lived_worker_resets_failures),
+        cmocka_unit_test(test_a_long_start_is_of_no_use),
         cmocka_unit_test(test_unable_is_never_of_use),
         cmocka_unit_test(test_slots_back_off_apart),
         cmocka_unit_test(test_a_retiring_worker_is_replaced_when_it_has_ended),
@@ -763,6 +879,8 @@ int main(void)
         cmocka_unit_test(test_drain_stops_all_then_finishes),
         cmocka_unit_test(test_drain_during_back_off_starts_nothing),
         cmocka_unit_test(test_group_state),
+        cmocka_unit_test(test_a_group_that_crashes_as_it_starts_has_failed),
+        cmocka_unit_test(test_a_group_with_one_seat_of_hope_has_not_failed),
         cmocka_unit_test(test_a_successor_is_ready_before_the_old_one_is_released),
         cmocka_unit_test(test_in_sequence_never_two_at_once),
         cmocka_unit_test(test_an_old_one_serves_on_while_successors_fail),
@@ -777,6 +895,9 @@ int main(void)
         cmocka_unit_test(test_one_that_starts_during_a_change_is_started_again),
         cmocka_unit_test(test_a_missing_word_holds_new_code_up_for_a_limited_time),
         cmocka_unit_test(test_change_in_sequence),
+        cmocka_unit_test(test_change_in_sequence_after_the_release),
+        cmocka_unit_test(test_change_in_sequence_and_the_end_at_once),
+        cmocka_unit_test(test_two_changes_within_the_patience),
         cmocka_unit_test(test_failed_loads_back_off_side_by_side),
         cmocka_unit_test(test_failed_loads_back_off_in_sequence),
         cmocka_unit_test(test_changed_code_ends_the_back_off),

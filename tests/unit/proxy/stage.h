@@ -61,6 +61,7 @@ static inline void stage_link(stage_t *s, unsigned processes)
         .rendezvous_fd = s->rendezvous[0],
         .counters = s->counters,
         .processes = processes,
+        .rows = processes,
         .connect_timeout_us = CONNECT_TIMEOUT_US,
         .socket_timeout_us = SOCKET_TIMEOUT_US,
         .socket_timeout_name = "some-option",

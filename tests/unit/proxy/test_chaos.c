@@ -262,6 +262,7 @@ static void open_callers(void)
                 .rendezvous_fd = t.ends[0],
                 .counters = t.counters,
                 .processes = WORKERS,
+                .rows = WORKERS,
                 .threads = THREADS,
                 .backlog = t.backlogs[i / CALLERS],
                 .listen_backlog = 10, /* too few at times */

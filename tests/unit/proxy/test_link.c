@@ -45,7 +45,7 @@ typedef struct fixture {
     unsigned far_count;
 } fixture_t;
 
-static void open_link(fixture_t *f, unsigned processes, unsigned threads)
+static void open_link_of(fixture_t *f, unsigned processes, unsigned rows, unsigned threads)
 {
     wsgi_link_close(f->link);
     f->link = wsgi_link_open(&(wsgi_link_settings_t){
@@ -53,9 +53,15 @@ static void open_link(fixture_t *f, unsigned processes, unsigned threads)
         .rendezvous_fd = f->ends[0],
         .counters = f->counters,
         .processes = processes,
+        .rows = rows,
         .threads = threads,
     });
     assert_non_null(f->link);
+}
+
+static void open_link(fixture_t *f, unsigned processes, unsigned threads)
+{
+    open_link_of(f, processes, processes, threads);
 }
 
 static int open_fixture(void **state)
@@ -392,6 +398,22 @@ static void test_workers_that_are_equally_busy_take_turns(void **state)
     assert_in_range(served[0], 2000, 3000);
 }
 
+/* After a reload all workers may be in the other half of the rows. */
+static void test_successors_are_seen(void **state)
+{
+    fixture_t *f = *state;
+
+    open_link_of(f, 2, 4, 5);
+    f->counters->rows[0].state = f->counters->rows[1].state = WSGI_WORKER_EMPTY;
+    f->counters->rows[2].state = f->counters->rows[3].state = WSGI_WORKER_READY;
+    const int fd = begin_at(f, &f->places[0], 2);
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_SCOUT); /* there is room */
+    leave(f, &f->places[1]);
+    wsgi_link_keep(f->link, &f->places[0], fd, f->now_us);
+    f->counters->rows[2].busy = 1;
+    assert_int_equal(enter(f, &f->places[1]), WSGI_TURN_SCOUT); /* 3 is the better one */
+}
+
 static void test_a_full_worker_is_not_looked_for(void **state)
 {
     fixture_t *f = *state;
@@ -565,6 +587,7 @@ static void open_with_backlog(fixture_t *f, wsgi_backlog_t *backlog, unsigned mo
         .rendezvous_fd = f->ends[0],
         .counters = f->counters,
         .processes = 4,
+        .rows = 4,
         .backlog = backlog,
         .listen_backlog = most,
     });
@@ -851,6 +874,7 @@ int main(void)
         fixture_test(test_a_better_worker_is_looked_for_by_one_at_a_time),
         fixture_test(test_a_worker_without_requests_gets_its_turn),
         fixture_test(test_workers_that_are_equally_busy_take_turns),
+        fixture_test(test_successors_are_seen),
         fixture_test(test_a_full_worker_is_not_looked_for),
         fixture_test(test_leases_of_others_are_taken_where_they_are_not_used),
         fixture_test(test_connections_of_dead_workers_are_closed),

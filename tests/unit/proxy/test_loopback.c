@@ -101,6 +101,7 @@ static int open_house(void **state)
         .rendezvous_fd = house.ends[0],
         .counters = &house.counters,
         .processes = 1,
+        .rows = 1,
         .connect_timeout_us = patience_us,
         .socket_timeout_us = patience_us,
     });

@@ -145,6 +145,33 @@ static void test_queue_ends_at_the_instant(void **state)
     others_end(&others); /* and the row is left, or closing the link would abort */
 }
 
+/* What helps is not always more processes. */
+static void test_the_cure_is_named(void **state)
+{
+    static const struct {
+        uint32_t group, row0, row1;
+        const char *sentence;
+    } cases[] = {
+        {WSGI_GROUP_READY, WSGI_WORKER_STOPPING, WSGI_WORKER_READY, "; raise processes= or"},
+        {WSGI_GROUP_STARTING, WSGI_WORKER_EMPTY, WSGI_WORKER_EMPTY, "are still starting: make"},
+        {WSGI_GROUP_STARTING, WSGI_WORKER_EMPTY, WSGI_WORKER_STARTING, "are still starting: make"},
+        {WSGI_GROUP_STARTING, WSGI_WORKER_STOPPING, WSGI_WORKER_STARTING, "are still starting"},
+        {WSGI_GROUP_STARTING, WSGI_WORKER_STOPPING, WSGI_WORKER_EMPTY, "are being replaced"},
+    };
+    stage_t *s = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        s->counters->state = cases[i].group;
+        s->counters->rows[0].state = cases[i].row0;
+        s->counters->rows[1].state = cases[i].row1;
+        stage_begin(s);
+        step_at(s, s->start_us + CONNECT_TIMEOUT_US);
+        assert_failed(s, WSGI_E_REFUSED, 503);
+        assert_detail(s, cases[i].sentence);
+        stage_again(s);
+    }
+}
+
 static void test_hello_frees_the_place(void **state)
 {
     stage_t *s = *state;
@@ -775,6 +802,7 @@ int main(void)
         stage_test(test_the_machine_is_used_again),
         stage_test(test_queue_waits_for_a_place),
         stage_test(test_queue_ends_at_the_instant),
+        stage_test(test_the_cure_is_named),
         stage_test(test_hello_frees_the_place),
         stage_test(test_full_rendezvous_is_tried_again),
         stage_test(test_full_rendezvous_until_the_instant),

@@ -5,8 +5,8 @@
 #include "process.h"
 
 #define CURE                                                                                       \
-    "cannot be used in sub-interpreter \"sub\"; let the main interpreter serve the application: "  \
-    "WSGIApplicationGroup %{GLOBAL}\n"
+    "cannot be used in sub-interpreter \"sub\"; let the main interpreter serve each application "  \
+    "that imports it: WSGIApplicationGroup %{GLOBAL}\n"
 
 static const char *the_source, *the_interpreter;
 
@@ -39,6 +39,10 @@ static const char *const refusals[][2] = {
     {IN_MODULE("bcrypt", "raise ImportError('PyO3 modules do not yet support subinterpreters, see "
                          "https://github.com/PyO3/pyo3/issues/576')"),
      "WSGI1103: module 'bcrypt' " CURE},
+    {IN_MODULE("cryptography.hazmat.primitives.padding",
+               "raise ImportError('PyO3 modules may only be initialized once per interpreter "
+               "process')"),
+     "WSGI1103: module 'cryptography.hazmat.primitives.padding' " CURE},
     {IN_MODULE("numpy.core.overrides",
                "raise RuntimeError('CPU dispatcher tracer already initlized')"),
      "WSGI1103: module 'numpy.core.overrides' " CURE},
@@ -67,7 +71,27 @@ static void test_refusals(void **state)
     }
 }
 
-static void test_none_in_the_main_interpreter(void **state)
+static void run_source_after_a_sub(void)
+{
+    start_or_exit(&usual_settings);
+    run_in("sub", "pass\n");
+    run_in("", the_source);
+    wsgi_runtime_stop();
+}
+
+/* A sub-interpreter may have been faster. */
+static void test_main_interpreter_beside_others(void **state)
+{
+    (void)state;
+    the_source = refusals[1][0];
+    assert_has(
+        output_of(run_source_after_a_sub, 0),
+        "WSGI1103: module 'lxml.html' cannot be used in the main interpreter, as another one "
+        "of this process has it; let the main interpreter serve each application that "
+        "imports it: WSGIApplicationGroup %{GLOBAL}\n");
+}
+
+static void test_none_in_the_main_interpreter_alone(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
@@ -97,7 +121,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_none_in_the_main_interpreter),
+        cmocka_unit_test(test_main_interpreter_beside_others),
+        cmocka_unit_test(test_none_in_the_main_interpreter_alone),
         cmocka_unit_test(test_other_exceptions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

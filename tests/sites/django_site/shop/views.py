@@ -1,4 +1,6 @@
 import hashlib
+import os
+import time
 
 from django.http import FileResponse, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
@@ -31,12 +33,26 @@ def upload(request):
     digest = hashlib.sha256()
     for chunk in file.chunks():
         digest.update(chunk)
-    return JsonResponse({"name": file.name, "size": file.size, "sha256": digest.hexdigest(),
-                         "note": request.POST["note"]})
+    is_temporary = hasattr(file, "temporary_file_path")  # beyond 2.5 MiB, as Django has it
+    return JsonResponse({
+        "name": file.name, "size": file.size, "sha256": digest.hexdigest(),
+        "note": request.POST["note"],
+        "on disk": os.path.getsize(file.temporary_file_path()) if is_temporary else None})
 
 
 def stream(request):
     return StreamingHttpResponse(f"row {number}\n" for number in range(1000))
+
+
+def live(request):
+    """The second line is made when the file exists that the client makes for the first."""
+    def lines():
+        yield "first\n"
+        deadline = time.monotonic() + 60
+        while not os.path.exists(request.GET["wait"]) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield "second\n"
+    return StreamingHttpResponse(lines())
 
 
 def download(request):
