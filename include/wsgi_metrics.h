@@ -36,7 +36,8 @@
     REASON(START_FAILURE, "start_failure")                                                         \
     REASON(EXIT, "exit")                                                                           \
     REASON(SIGNAL, "signal")                                                                       \
-    REASON(MEMORY, "out_of_memory")
+    REASON(MEMORY, "out_of_memory")                                                                \
+    REASON(DESCRIPTORS, "descriptors_closed")
 
 enum wsgi_reason {
 #define REASON(name, text) WSGI_REASON_##name,

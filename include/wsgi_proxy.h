@@ -30,6 +30,7 @@ typedef struct wsgi_link_settings {
     unsigned listen_backlog;    /* who may wait, over all children */
     int64_t connect_timeout_us; /* to be begun by a worker, all waiting included */
     int64_t socket_timeout_us;  /* silence of the worker */
+    const char *socket_timeout_name; /* what the user has set it by, for log lines; borrowed */
 } wsgi_link_settings_t;
 
 /* One link per child and process group. NULL only without memory. */

@@ -245,20 +245,22 @@ static int refuse_without_interpreter(wsgi_exchange_t *ex, const wsgi_result_t *
 static enum wsgi_connection_state run_serve(wsgi_connection_t *conn)
 {
     wsgi_exchange_t *ex = &conn->exchange;
+    wsgi_flights_t *flights = conn->settings->flights;
     wsgi_result_t result = {0};
     wsgi_interp_t *interp;
     int status, flight;
 
     count(conn);
     conn->served = WSGI_SERVED;
+    flight = wsgi_flights_begin(flights, &ex->request);
     interp = wsgi_interp_find(ex->request.application_group.data,
                               (ex->request.flags & WSGI_REQUEST_OPEN_NAME) != 0, &result);
-    flight = wsgi_flights_begin(conn->settings->flights, &ex->request, interp);
+    wsgi_flights_enter(flights, flight, interp);
     status = interp != NULL ? wsgi_gateway_serve(interp, ex, WSGI_RELOAD_BY_PROCESS)
                             : refuse_without_interpreter(ex, &result);
-    wsgi_flights_end(conn->settings->flights, flight, status != WSGI_E_DECLINED);
+    wsgi_flights_end(flights, flight, status != WSGI_E_DECLINED);
     if (ex->is_spoilt) {
-        wsgi_flights_spoil(conn->settings->flights);
+        wsgi_flights_spoil(flights);
     }
     if (status == WSGI_E_DECLINED) {
         conn->served = WSGI_SERVED_RETIRE;

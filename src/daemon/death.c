@@ -157,7 +157,10 @@ static void describe_exit(const wsgi_death_t *death, char *text, size_t room)
     const int code = WEXITSTATUS(death->status);
     const char *reason = wsgi_reason_name(death->reason);
 
-    if (death->was_serving) {
+    if (death->reason == WSGI_REASON_DESCRIPTORS) {
+        snprintf(text, room, "ended by itself: the application had closed its descriptors");
+    }
+    else if (death->was_serving) {
         snprintf(text, room, "exited with status %d in the middle of a request (os._exit()?)",
                  code);
     }

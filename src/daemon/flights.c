@@ -71,13 +71,13 @@ static void note_activity(wsgi_flights_t *flights, int64_t now_us)
 }
 
 static void enter(wsgi_flights_t *flights, unsigned index, const wsgi_request_t *request,
-                  wsgi_interp_t *interp, int64_t now_us)
+                  int64_t now_us)
 {
     wsgi_flight_t *flight = &flights->table[index];
 
     flight->ignores_activity = (request->flags & WSGI_REQUEST_IGNORE_ACTIVITY) != 0;
     flight->thread = (uint64_t)pthread_self();
-    flight->interp = interp;
+    flight->interp = NULL;
     flight->interrupted_us = 0;
     flight->begun_us = now_us;
     if (!flight->ignores_activity) {
@@ -88,8 +88,7 @@ static void enter(wsgi_flights_t *flights, unsigned index, const wsgi_request_t 
     flight->serial = ++flights->serial;
 }
 
-int wsgi_flights_begin(wsgi_flights_t *flights, const wsgi_request_t *request,
-                       wsgi_interp_t *interp)
+int wsgi_flights_begin(wsgi_flights_t *flights, const wsgi_request_t *request)
 {
     int64_t never = 0;
 
@@ -103,9 +102,16 @@ int wsgi_flights_begin(wsgi_flights_t *flights, const wsgi_request_t *request,
         atomic_compare_exchange_strong(&flights->first_us, &never, now_us);
     }
     if (index >= 0) {
-        enter(flights, (unsigned)index, request, interp, now_us);
+        enter(flights, (unsigned)index, request, now_us);
     }
     return index;
+}
+
+void wsgi_flights_enter(wsgi_flights_t *flights, int index, wsgi_interp_t *interp)
+{
+    if (flights != NULL && index >= 0) {
+        atomic_store_explicit(&flights->table[index].interp, interp, memory_order_release);
+    }
 }
 
 static void leave(wsgi_flights_t *flights, unsigned index)

@@ -17,7 +17,7 @@ typedef struct wsgi_flight {
     _Atomic int64_t interrupted_us;    /* when RequestTimeout was raised in it; 0 = it was not */
     _Atomic uint64_t wishes_interrupt; /* the serial for which it is wished; the watchdog's */
     _Atomic uint64_t thread;           /* pthread_t of who serves it */
-    _Atomic(wsgi_interp_t *) interp;
+    _Atomic(wsgi_interp_t *) interp;   /* NULL while it is being found or made */
     bool ignores_activity;
 } wsgi_flight_t;
 
@@ -39,9 +39,10 @@ typedef struct wsgi_flights {
 int wsgi_flights_init(wsgi_flights_t *flights, unsigned capacity, wsgi_journal_t *journal);
 void wsgi_flights_free(wsgi_flights_t *flights);
 
-/* The calling thread begins a request; what wsgi_flights_end() wants. NULL flights: does nothing. */
-int wsgi_flights_begin(wsgi_flights_t *flights, const wsgi_request_t *request,
-                       wsgi_interp_t *interp);
+/* The calling thread begins a request; what wsgi_flights_end() wants. NULL flights: does nothing.
+ * Its interpreter is told as soon as there is one: to make it may take for ever. */
+int wsgi_flights_begin(wsgi_flights_t *flights, const wsgi_request_t *request);
+void wsgi_flights_enter(wsgi_flights_t *flights, int index, wsgi_interp_t *interp);
 /* `is_served`: it was not handed back. */
 void wsgi_flights_end(wsgi_flights_t *flights, int index, bool is_served);
 

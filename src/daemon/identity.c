@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -251,6 +253,20 @@ static int enter_configured_home(const settings_t *settings, wsgi_result_t *resu
                            settings->home, (long)geteuid(), reason());
 }
 
+static void log_no_home(const settings_t *settings)
+{
+    const char *home = settings->user_home;
+    char which[320] = "has no home directory";
+
+    if (home[0] != '\0') {
+        snprintf(which, sizeof(which), "cannot enter its home directory '%.256s'", home);
+    }
+    wsgi_log(WSGI_LOG_NOTICE,
+             WSGI_ID(1401) "[%s] uid %ld %s: the working directory is /; set home= to choose "
+                           "another",
+             settings->name, (long)geteuid(), which);
+}
+
 static int enter_home(identity_t *it, wsgi_result_t *result)
 {
     const settings_t *settings = it->settings;
@@ -263,10 +279,7 @@ static int enter_home(identity_t *it, wsgi_result_t *result)
     if (settings->user_home[0] != '\0' && enter(settings->user_home)) {
         return WSGI_OK;
     }
-    wsgi_log(WSGI_LOG_NOTICE,
-             WSGI_ID(1401) "[%s] the home directory '%s' of uid %ld cannot be entered: the working "
-                           "directory is /; set home= to choose another",
-             settings->name, settings->user_home, (long)geteuid());
+    log_no_home(settings);
     return enter("/") ? WSGI_OK : wsgi_fail(result, WSGI_E_IO, "cannot enter / (%s)", reason());
 }
 
@@ -288,11 +301,22 @@ static int correct_environ(identity_t *it, wsgi_result_t *result)
     return failures == 0 ? WSGI_OK : wsgi_fail(result, WSGI_E_NOMEM, "out of memory");
 }
 
+/* The kernel forbids core files to who has changed its ids. Where the configuration says where they
+ * are to be put they are wanted, as httpd itself does for its children. */
+static int allow_core(identity_t *it, wsgi_result_t *result)
+{
+    (void)result;
+    if (it->settings->dumps_core) {
+        prctl(PR_SET_DUMPABLE, 1);
+    }
+    return WSGI_OK;
+}
+
 int wsgi_identity_take(const wsgi_group_settings_t *settings, wsgi_result_t *result)
 {
     static int (*const steps[])(identity_t *, wsgi_result_t *) = {
-        find_groups, take_priority,     take_root,  take_groups, take_gid,
-        take_uid,    check_no_way_back, take_umask, enter_home,  correct_environ,
+        find_groups,       take_priority, take_root,  take_groups,     take_gid,   take_uid,
+        check_no_way_back, take_umask,    enter_home, correct_environ, allow_core,
     };
     identity_t it = {.settings = settings};
     int status = WSGI_OK;

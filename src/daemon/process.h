@@ -17,8 +17,9 @@ enum wsgi_exit {
     WSGI_EXIT_HANDOVER = 64, /* started by hand, or by another version of the module */
     WSGI_EXIT_COUNTERS,
     WSGI_EXIT_IDENTITY,
-    WSGI_EXIT_SYSTEM, /* the system refuses what every process needs */
-    WSGI_EXIT_UNABLE  /* worker: Python cannot start */
+    WSGI_EXIT_SYSTEM,     /* the system refuses what every process needs */
+    WSGI_EXIT_UNABLE,     /* worker: Python cannot start */
+    WSGI_EXIT_DESCRIPTORS /* worker: the application has closed what it hears by */
 };
 
 /* The memory that ps shows: arguments and, behind them, the environment's first strings. */

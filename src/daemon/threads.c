@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "leases.h"
 #include "wsgi_runtime.h"
 
@@ -61,6 +62,14 @@ static int arm(const wsgi_threads_t *threads, int operation)
     };
 
     return epoll_ctl(threads->epoll_fd, operation, threads->settings->rendezvous_fd, &event);
+}
+
+static void lose(const wsgi_threads_t *threads, const char *what)
+{
+    const wsgi_connection_settings_t *connection = threads->settings->connection;
+
+    wsgi_descriptors_lost(connection->flights != NULL ? connection->flights->journal : NULL,
+                          connection->group, what);
 }
 
 static void tell(const wsgi_threads_t *threads, enum wsgi_worker_event event)
@@ -365,8 +374,9 @@ static void meet_caller(wsgi_threads_t *threads)
     give_way(threads);
     int fd = take(threads);
 
-    if (!is_leaving(threads) && !threads->has_no_callers) {
-        arm(threads, EPOLL_CTL_MOD);
+    if (!is_leaving(threads) && !threads->has_no_callers && arm(threads, EPOLL_CTL_MOD) != 0 &&
+        !is_leaving(threads)) {
+        lose(threads, "the rendezvous");
     }
     if (fd < 0) {
         return;
@@ -388,6 +398,9 @@ static bool wait_for_event(const wsgi_threads_t *threads, uint64_t *mark)
     do {
         ready = epoll_wait(threads->epoll_fd, &event, 1, -1);
     } while (ready < 0 && errno == EINTR && !threads->is_forgotten);
+    if (ready < 0 && !threads->is_forgotten) {
+        lose(threads, "the set that idle threads wait in");
+    }
     *mark = ready > 0 ? event.data.u64 : AT_WAKE;
     return ready > 0 && !threads->is_stopping;
 }
@@ -497,7 +510,7 @@ void wsgi_threads_stop(wsgi_threads_t *threads)
     epoll_ctl(threads->epoll_fd, EPOLL_CTL_DEL, threads->settings->rendezvous_fd, NULL);
     wsgi_leases_revoke_all(&threads->leases);
     if (write(threads->wake_fd, &one, sizeof(one)) < 0) {
-        wsgi_assert_failed("eventfd takes a number", __FILE__, __LINE__);
+        lose(threads, "what wakes idle threads");
     }
     for (unsigned i = 0; i < count; i++) {
         pthread_join(threads->members[i]->handle, NULL);

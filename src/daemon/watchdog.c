@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "threads.h"
 
 #define HAND_LIMIT_S 1 /* that a thread has which may wait for the interpreter */
@@ -72,6 +73,7 @@ static bool is_still_running(void *baton)
 static void interrupt_one(const wsgi_watchdog_t *self, unsigned index)
 {
     wsgi_flight_t *flight = &self->settings.flights->table[index];
+    wsgi_interp_t *interp = flight->interp;
     interrupt_t it = {flight, flight->serial};
     char request[WSGI_JOURNAL_QUOTE];
 
@@ -79,12 +81,18 @@ static void interrupt_one(const wsgi_watchdog_t *self, unsigned index)
         return;
     }
     name_flight(self, index, request, sizeof(request));
+    if (interp == NULL) {
+        flight->wishes_interrupt = 0;
+        wsgi_log(WSGI_LOG_INFO, "[%s] %s cannot be interrupted: its interpreter is being made",
+                 group_name(self), request);
+        return;
+    }
     wsgi_log(WSGI_LOG_WARNING,
              WSGI_ID(1414) "[%s] %s has run for longer than request-timeout=%d allows and is "
                            "interrupted by mod_wsgi.RequestTimeout; the traceback that follows "
                            "tells where it was",
              group_name(self), request, (int)self->settings.group->request_timeout_s);
-    if (!wsgi_runtime_interrupt(flight->interp, flight->thread, is_still_running, &it)) {
+    if (!wsgi_runtime_interrupt(interp, flight->thread, is_still_running, &it)) {
         wsgi_log(WSGI_LOG_INFO, "[%s] %s came to its end by itself", group_name(self), request);
     }
     flight->wishes_interrupt = 0;
@@ -322,19 +330,29 @@ static int64_t act(wsgi_watchdog_t *self, int64_t now_us)
 
 /* --- the thread ------------------------------------------------------------------------------ */
 
+/* True: what wakes it can be waited for again. One wake-up may have been for two. */
+static bool take_wake(const wsgi_watchdog_t *self, const struct pollfd *wake)
+{
+    uint64_t count;
+
+    errno = EBADF;
+    return (wake->revents & POLLNVAL) == 0 &&
+           (read(self->wake_fd, &count, sizeof(count)) == (ssize_t)sizeof(count) ||
+            errno == EAGAIN || errno == EINTR);
+}
+
 static void wait_until(const wsgi_watchdog_t *self, int64_t until_us)
 {
     struct pollfd wake = {.fd = self->wake_fd, .events = POLLIN};
     const int64_t left_us = until_us - wsgi_now_us();
     const struct timespec timeout = {left_us / 1000000, left_us % 1000000 * 1000};
-    uint64_t count;
 
     if (left_us <= 0) {
         return;
     }
-    if (ppoll(&wake, 1, until_us == WSGI_WATCH_NEVER ? NULL : &timeout, NULL) > 0 &&
-        read(self->wake_fd, &count, sizeof(count)) < 0) {
-        return; /* somebody else looked */
+    const int ready = ppoll(&wake, 1, until_us == WSGI_WATCH_NEVER ? NULL : &timeout, NULL);
+    if ((ready < 0 && errno != EINTR) || (ready > 0 && !take_wake(self, &wake))) {
+        wsgi_descriptors_lost(self->settings.journal, group_name(self), "the watchdog's");
     }
 }
 

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "limits.h"
 #include "signals.h"
 #include "threads.h"
@@ -34,6 +35,9 @@ typedef struct worker {
     wsgi_signals_t signals;
     int event_read_fd, event_write_fd; /* signals and wsgi_worker_event, one byte each */
     int rendezvous_fd;
+    timer_t end_timer;      /* SIGKILL */
+    bool can_limit_end;     /* there is such a timer */
+    _Atomic bool is_ending; /* and it runs */
 } worker_t;
 
 /* Handlers of signals and forks have no argument. */
@@ -47,6 +51,22 @@ static bool is_service(const worker_t *worker)
 
 /* --- signals and forks ----------------------------------------------------------------------- */
 
+/* The supervisor kills what takes longer than shutdown-timeout. This is for the time when it is
+ * dead itself; nothing that the application does to signals or its alarm can hold it off. Its
+ * deadline does not move. Async-signal-safe. */
+static void limit_end(worker_t *worker)
+{
+    const struct itimerspec limit = {
+        .it_value.tv_sec = (time_t)worker->group->shutdown_timeout_s + 1,
+    };
+
+    if (worker->can_limit_end && !atomic_exchange(&worker->is_ending, true)) {
+        timer_settime(worker->end_timer, 0, &limit, NULL);
+    }
+}
+
+/* The end has a limit from here on, since the main thread may never hear of it: it may be in a
+ * script that is loaded ahead of requests. The supervisor's death is a SIGTERM too. */
 static void on_signal(int number)
 {
     const unsigned char byte = (unsigned char)number;
@@ -54,6 +74,9 @@ static void on_signal(int number)
 
     if (write(wsgi_the_worker->event_write_fd, &byte, 1) < 0) {
         errno = 0; /* full: what is in it ends the process as well */
+    }
+    if (number == SIGTERM || number == SIGINT) {
+        limit_end(wsgi_the_worker);
     }
     errno = saved;
 }
@@ -107,6 +130,17 @@ static void tell_supervisor(const worker_t *worker, enum wsgi_notice_what what)
         wsgi_log(WSGI_LOG_INFO, "[%s] the supervisor does not listen: %s", worker->group->name,
                  strerror(errno));
     }
+}
+
+/* Without it the worker can serve all the same. */
+static int prepare_end(worker_t *worker, wsgi_result_t *result)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+
+    (void)result;
+    worker->can_limit_end = worker->group->shutdown_timeout_s > 0 &&
+                            timer_create(CLOCK_MONOTONIC, &event, &worker->end_timer) == 0;
+    return WSGI_OK;
 }
 
 static int open_events(worker_t *worker, wsgi_result_t *result)
@@ -279,10 +313,11 @@ typedef int (*step_t)(worker_t *worker, wsgi_result_t *result);
 
 static int start(worker_t *worker, wsgi_result_t *result)
 {
-    static const step_t server[] = {open_events,  watch_forks,    take_surroundings, limit_cpu_time,
-                                    start_python, import_scripts, start_watchdog,    NULL};
-    static const step_t service[] = {take_surroundings, start_python, become_service, watch_forks,
-                                     NULL};
+    static const step_t server[] = {prepare_end,       open_events,    watch_forks,
+                                    take_surroundings, limit_cpu_time, start_python,
+                                    import_scripts,    start_watchdog, NULL};
+    static const step_t service[] = {prepare_end,    take_surroundings, start_python,
+                                     become_service, watch_forks,       NULL};
     int status = WSGI_OK;
 
     for (const step_t *step = is_service(worker) ? service : server;
@@ -404,22 +439,11 @@ static void wait_for_end(worker_t *worker, wsgi_result_t *result)
     do {
         got = read(worker->event_read_fd, &event, 1);
     } while (got == 1 ? hear(worker, event, result) : got < 0 && errno == EINTR);
-    if (got != 1) {
-        wsgi_journal_set_reason(worker->settings->journal, WSGI_REASON_SIGNAL_PIPE_ERROR);
+    if (got < 0) {
+        wsgi_descriptors_lost(worker->settings->journal, worker->group->name, "its events");
     }
-}
-
-/* The supervisor kills what takes longer than shutdown-timeout. This is for the time when it is
- * dead itself; nothing that the application does to signals or its alarm can hold it off. */
-static void limit_end(const worker_t *worker)
-{
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
-    struct itimerspec limit = {.it_value.tv_sec = (time_t)worker->group->shutdown_timeout_s + 1};
-    timer_t timer;
-
-    if (worker->group->shutdown_timeout_s > 0 &&
-        timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) {
-        timer_settime(timer, 0, &limit, NULL);
+    if (got == 0) {
+        wsgi_journal_set_reason(worker->settings->journal, WSGI_REASON_SIGNAL_PIPE_ERROR);
     }
 }
 
@@ -438,7 +462,7 @@ static void end_serving(const worker_t *worker, const char *reason)
 }
 
 /* The end of a service that nobody asked for is no wish to be replaced at once; it has no events. */
-static void end(const worker_t *worker)
+static void end(worker_t *worker)
 {
     const char *reason = wsgi_reason_name(wsgi_journal_reason(worker->settings->journal));
 

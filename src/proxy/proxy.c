@@ -389,8 +389,8 @@ static void end_silence(wsgi_proxy_t *p)
     }
     wsgi_proxy_fail(p, WSGI_E_TIMEOUT,
                     "the worker was silent for %g s; find out what the application waits for, or "
-                    "raise Timeout",
-                    (double)p->settings->socket_timeout_us / 1e6);
+                    "raise %s",
+                    (double)p->settings->socket_timeout_us / 1e6, p->settings->socket_timeout_name);
 }
 
 static void run_relay(wsgi_proxy_t *p)

@@ -13,7 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CURE "set python-home (or WSGIPythonHome) to "
+#define CONFIG_LINES 256 /* of a pyvenv.cfg that are looked at; a real one has ten */
+
+#define CURE         "set python-home (or WSGIPythonHome) to "
 
 static bool is_below(const char *home, const char *name)
 {
@@ -92,13 +94,28 @@ static const char *version_in_line(const char *line)
     return rest + strspn(rest, " \t");
 }
 
+/* Whoever owns the environment may have put anything there, and httpd's parent must not wait for it:
+ * a FIFO has no end, nor has a device. */
+static FILE *open_regular(const char *path)
+{
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    FILE *file = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? fdopen(fd, "r") : NULL;
+    if (file == NULL) {
+        wsgi_fd_close(&fd);
+    }
+    return file;
+}
+
 bool wsgi_runtime_home_version(const char *home, char *version, size_t room)
 {
     char path[PATH_MAX], line[512];
     snprintf(path, sizeof(path), "%s/pyvenv.cfg", home);
-    FILE *file = fopen(path, "re");
+    FILE *file = open_regular(path);
     bool is_found = false;
-    while (file != NULL && !is_found && fgets(line, sizeof(line), file) != NULL) {
+    for (unsigned i = 0;
+         file != NULL && !is_found && i < CONFIG_LINES && fgets(line, sizeof(line), file) != NULL;
+         i++) {
         const char *value = version_in_line(line);
         if (value != NULL) {
             snprintf(version, room, "%.*s", (int)strcspn(value, " \t\r\n"), value);

@@ -527,6 +527,7 @@ static wsgi_link_t *open_link(const record_t *record)
         .listen_backlog = (unsigned)group->listen_backlog,
         .connect_timeout_us = group->connect_timeout_s * 1000000,
         .socket_timeout_us = group->socket_timeout_s * 1000000,
+        .socket_timeout_name = record->group.has_socket_timeout ? "socket-timeout" : "Timeout",
     };
     wsgi_link_t *link = result.code == WSGI_OK ? wsgi_link_open(&settings) : NULL;
 

@@ -21,6 +21,7 @@ typedef struct wsgi_group {
     const server_rec *server;       /* whose error log it writes to */
     wsgi_group_settings_t settings; /* restart_delay_ms and parent_pid are filled in here */
     const char *program;            /* path of its wsgi-daemon-X.Y, opened once per generation */
+    bool has_socket_timeout;        /* by its own option; else it is httpd's Timeout */
     int64_t script_uid, script_gid; /* who must own its scripts; -1: nobody in particular */
 } wsgi_group_t;
 

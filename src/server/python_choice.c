@@ -15,7 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OLDEST_MINOR 11u
+#define OLDEST_MINOR   11u
+#define NO_INTERPRETER " is no Python interpreter"
 
 /* The directory of a path, without a slash at its end. */
 static void cut_name(char *path)
@@ -24,12 +25,38 @@ static void cut_name(char *path)
     *(slash != NULL ? slash : path) = '\0';
 }
 
+/* What is said of it must leave room for the cause and the cure. */
+typedef struct shown {
+    char text[200];
+} shown_t;
+
+static shown_t show(const char *word)
+{
+    shown_t shown;
+    size_t len = strlen(word), half = sizeof(shown.text) / 2 - 4;
+    if (len < sizeof(shown.text)) {
+        memcpy(shown.text, word, len + 1);
+    }
+    else {
+        snprintf(shown.text, sizeof(shown.text), "%.*s ... %s", (int)half, word, word + len - half);
+    }
+    return shown;
+}
+
+/* `cause` begins with what stands between it and the word. */
 static int refuse(wsgi_result_t *result, const char *word, const char *cause)
 {
     return wsgi_fail(result, WSGI_E_INVALID,
-                     "python=%s %s: name an interpreter such as /usr/bin/python3, or a virtual "
+                     "python=%s%s: name an interpreter such as /usr/bin/python3, or a virtual "
                      "environment",
-                     word, cause);
+                     show(word).text, cause);
+}
+
+static int refuse_for_system(wsgi_result_t *result, const char *word, int error)
+{
+    char cause[128];
+    snprintf(cause, sizeof(cause), " cannot be used (%s)", strerror(error));
+    return refuse(result, word, cause);
 }
 
 /* "3.12.1" → "3.12" */
@@ -43,7 +70,7 @@ static int take_version(const char *text, const char *word, wsgi_python_choice_t
     }
     if (major != 3 || minor < OLDEST_MINOR || minor > 999) {
         return wsgi_fail(result, WSGI_E_INVALID,
-                         "python=%s is of version %.*s: name one of 3.%u or later", word,
+                         "python=%s is of version %.*s: name one of 3.%u or later", show(word).text,
                          (int)strcspn(text, " \t\r\n"), text, OLDEST_MINOR);
     }
     snprintf(choice->version, sizeof(choice->version), "%lu.%lu", major, minor);
@@ -71,7 +98,7 @@ static int choose_environment(const char *directory, const char *word, wsgi_pyth
         return wsgi_fail(result, WSGI_E_INVALID,
                          "python=%s: its pyvenv.cfg cannot be read or names no version: make the "
                          "environment again with -m venv",
-                         word);
+                         show(word).text);
     }
     snprintf(choice->executable, sizeof(choice->executable), "%.*s/bin/python", PATH_MAX - 16,
              choice->home);
@@ -84,11 +111,19 @@ static int choose_environment(const char *directory, const char *word, wsgi_pyth
 static bool is_program(const char *path)
 {
     char magic[4] = "";
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool is_elf = fd >= 0 && read(fd, magic, sizeof(magic)) == sizeof(magic) &&
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    bool is_elf = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
+                  read(fd, magic, sizeof(magic)) == sizeof(magic) &&
                   memcmp(magic, "\177ELF", sizeof(magic)) == 0;
     wsgi_fd_close(&fd);
     return is_elf;
+}
+
+static bool is_interpreter(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    return name != NULL && strncmp(name + 1, "python", 6) == 0 && is_program(path);
 }
 
 /* The library beside a program whose name has no version: bin/python and lib/python3.12. False:
@@ -119,16 +154,15 @@ static int choose_interpreter(const char *word, wsgi_python_choice_t *choice, ws
 {
     char real[PATH_MAX], version[64];
     if (realpath(word, real) == NULL) {
-        return refuse(result, word, strerror(errno));
+        return refuse_for_system(result, word, errno);
     }
-    const char *name = strrchr(real, '/') + 1;
-    if (strncmp(name, "python", 6) != 0 || !is_program(real)) {
-        return refuse(result, word, "is no Python interpreter");
+    if (!is_interpreter(real)) {
+        return refuse(result, word, NO_INTERPRETER);
     }
-    snprintf(version, sizeof(version), "%.*s", (int)sizeof(version) - 1, name + 6);
+    snprintf(version, sizeof(version), "%.*s", (int)sizeof(version) - 1, strrchr(real, '/') + 7);
     if (strchr(version, '.') == NULL && !find_library(real, version, sizeof(version))) {
         return refuse(result, word,
-                      "shows its version neither by its name nor by one lib/python3.*");
+                      " shows its version neither by its name nor by one lib/python3.*");
     }
     snprintf(choice->executable, sizeof(choice->executable), "%s", word);
     return take_version(version, word, choice, result);
@@ -140,18 +174,21 @@ int wsgi_python_choose(const char *word, wsgi_python_choice_t *choice, wsgi_resu
     struct stat info;
     *choice = (wsgi_python_choice_t){.home = ""};
     if (strlen(word) >= sizeof(around) - 16) {
-        return refuse(result, word, "is too long a path");
+        return refuse(result, word, " is too long a path");
     }
     if (stat(word, &info) != 0) {
-        return refuse(result, word, strerror(errno));
+        return refuse_for_system(result, word, errno);
     }
     if (S_ISDIR(info.st_mode)) {
         return is_environment(word) ? choose_environment(word, word, choice, result)
-                                    : refuse(result, word, "is a directory without a pyvenv.cfg");
+                                    : refuse(result, word, " is a directory without a pyvenv.cfg");
     }
     snprintf(around, sizeof(around), "%s", word);
     cut_name(around);
     cut_name(around);
-    return is_environment(around) ? choose_environment(around, word, choice, result)
-                                  : choose_interpreter(word, choice, result);
+    if (!is_environment(around)) {
+        return choose_interpreter(word, choice, result);
+    }
+    return is_interpreter(word) ? choose_environment(around, word, choice, result)
+                                : refuse(result, word, NO_INTERPRETER);
 }

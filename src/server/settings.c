@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "settings.h"
 
+#include <mpm_common.h>
+
 #include "group_user.h"
 #include "interpreter_options.h"
 #include "program.h"
@@ -108,6 +110,8 @@ static void complete_group(const resolver_t *it, wsgi_group_draft_t *draft)
                                AP_SERVER_MINORVERSION_NUMBER * 100 + AP_SERVER_PATCHLEVEL_NUMBER;
     int level = ap_get_server_module_loglevel(server, APLOG_MODULE_INDEX);
     settings->log_level = level > WSGI_LOG_TRACE5 ? WSGI_LOG_TRACE5 : level;
+    settings->dumps_core = ap_coredumpdir_configured != 0;
+    draft->group.has_socket_timeout = settings->socket_timeout_s > 0;
     if (settings->socket_timeout_s == 0) {
         settings->socket_timeout_s = apr_time_sec(server->timeout);
     }

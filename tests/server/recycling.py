@@ -37,6 +37,27 @@ def application(environ, start_response):
 '''
 
 
+# Every interpreter of a process but its first waits while the note "slow" is there.
+SLOW_INTERPRETERS = '''
+import os, time
+is_first = os.environ.get("FIRST_MADE_IN") != str(os.getpid())
+os.environ["FIRST_MADE_IN"] = str(os.getpid())
+while not is_first and os.path.exists("NOTES/slow"):
+    open("NOTES/waits", "w").close()
+    time.sleep(0.01)
+'''
+
+
+def make_interpreters_slow(server):
+    """Until the note "slow" is removed. Before its start."""
+    library = server.directory / "library"
+    library.mkdir()
+    (library / "sitecustomize.py").write_text(
+        SLOW_INTERPRETERS.replace("NOTES", str(server.directory / "notes")))
+    server.extra_environment["PYTHONPATH"] = str(library)
+    server.note("slow").touch()
+
+
 def write(server, name, body=ANSWER, **options):
     source = APP.replace("BODY", body).replace("NOTES", str(server.directory / "notes"))
     return server.script(f"{name}.py", source, **options)

@@ -54,7 +54,7 @@ def application(environ, start_response):
     start_response("200 OK", [])
     return []
 ''')
-    server.expect("WSGI0145")
+    server.expect("WSGI0145", "silent for 1 s; .* or raise Timeout$")
     assert server.get(url).status == 504
     assert server.get("/hello").status == 200
 

@@ -5,9 +5,10 @@ import re
 import signal
 
 import env
+import processes
 import pytest
 from processes import wait_until
-from recycling import assert_restarts
+from recycling import assert_restarts, make_interpreters_slow
 
 DIED = "WSGI1409"
 NO_ANSWER = "WSGI0146"
@@ -57,8 +58,8 @@ def test_all_of_its_requests(server):
         client.request(f"GET /waiting?directory={gates}&number={number}")
         pids.add(int(client.read_head()[1]["x-pid"]))
     (pid,) = pids
-    server.expect(DIED, rf"worker {pid} was ended by signal 9.*4 of them running.*number=0\".*"
-                        r"number=1\".*number=2\".* and 1 more")
+    quoted = "".join(rf'(?=.*number={number}")' for number in range(3))  # in whatever order
+    server.expect(DIED, rf"worker {pid} was ended by signal 9.*4 of them running{quoted}.* and 1 more")
     server.expect(NO_ANSWER, count=4)
     os.kill(pid, signal.SIGKILL)
     for client in clients:
@@ -76,6 +77,43 @@ def test_an_idle_one(server):
                         r"running; another is started$")
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: server.workers() not in ([], [pid]), "another", 10 * env.PATIENCE)
+
+
+def test_while_an_interpreter_is_made(launch_once):
+    """The request that it is made for is named."""
+    server = launch_once("daemon", daemon="threads=2", start=False, config="""
+WSGIScriptAlias /made "${apps}/hello.py" application-group=made""")
+    make_interpreters_slow(server)
+    server.start()
+    (pid,) = wait_until(server.workers, "a worker")
+    server.expect(DIED, rf'worker {pid} was ended by signal 9.*serving "GET /made\?x=1"')
+    server.expect(NO_ANSWER)
+    with server.raw() as client:
+        client.request("GET /made?x=1", "Connection: close")
+        wait_until(server.note("waits").exists, "it is being made", 20 * env.PATIENCE)
+        os.kill(pid, signal.SIGKILL)
+        assert client.read_head()[0] == 502
+    server.note("slow").unlink()
+
+
+def test_a_worker_that_hangs_in_a_preload_does_not_outlive_its_supervisor(launch_once):
+    """Nobody reads its signals there."""
+    server = launch_once("daemon", daemon="threads=1 shutdown-timeout=1", start=False, config="""
+WSGIImportScript "${scripts}/hanging.py" process-group=tests application-group=%{GLOBAL}""")
+    server.script("hanging.py", f"""
+import os, time
+if not os.path.exists("{server.note('first')}"):
+    open("{server.note('first')}", "w").write(str(os.getpid()))
+    while True:
+        time.sleep(0.1)
+""")
+    server.start()
+    pid = int(server.wait_for_note("first"))
+    (supervisor,) = server.supervisors()
+    server.expect("WSGI1601", f"supervisor {supervisor} .*signal 9")
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: not processes.is_alive(pid), "it has ended", 15 * env.PATIENCE)
+    assert server.get("/hello").status == 200
 
 
 @pytest.mark.compat("FAIL-cannot-start", "LIFE-loop")
@@ -156,3 +194,28 @@ def test_spoiled_counters_do_not_end_the_group(server):
     wait_until(lambda: server.supervisors() not in ([], [supervisor])
                and server.get("/hello").status == 200, "another supervisor serves",
                20 * env.PATIENCE)
+
+
+CLOSING = '''
+import os
+
+def application(environ, start_response):
+    if environ["QUERY_STRING"]:
+        os.closerange(3, 300)
+    start_response("200 OK", [])
+    return [b"%d" % os.getpid()]
+'''
+
+
+def test_closed_descriptors(server):
+    """As code does that makes a daemon of its process. A worker that is deaf does not stay."""
+    url = server.script("closing.py", CLOSING)
+    first = server.get(url).body
+    server.expect("WSGI1430", "the application has closed descriptors of the worker")
+    server.expect(DIED, f"worker {first.decode()} ended by itself: the application had closed its "
+                        "descriptors")
+    server.tolerate(NO_ANSWER)
+    server.get(f"{url}?close", timeout=20 * env.PATIENCE)
+    wait_until(lambda: server.get(url, timeout=20 * env.PATIENCE).body not in (b"", first),
+               "another worker serves", 20 * env.PATIENCE)
+    assert_restarts(server, {"descriptors_closed": 1})

@@ -5,6 +5,7 @@ The refusals of the system, CVE-2014-0240 and CVE-2014-8583, are tests/unit/daem
 
 import os
 import pwd
+import re
 import shutil
 from pathlib import Path
 
@@ -82,10 +83,23 @@ WSGIScriptAlias /placed "${apps}/facts.py" process-group=placed
 """)
     assert ask(server, "/other")["cwd"] == os.path.realpath(pwd.getpwnam("games").pw_dir)
     assert ask(server, "/homeless")["cwd"] == "/"
-    assert "WSGI1401: [homeless] the home directory '/nonexistent'" in server.log.text()
+    assert re.search(r"WSGI1401: \[homeless\] uid \d+ cannot enter its home directory '/nonexistent'",
+                     server.log.text())
     assert ask(server, "/placed")["cwd"] == "/usr/lib"
     assert ask(server, "/placed")["environment"]["HOME"] == pwd.getpwnam("games").pw_dir
     assert ask(server)["cwd"] == os.readlink(f"/proc/{server.pid}/cwd"), "httpd's user: inherited"
+
+
+@pytest.mark.compat("LIFE-core")
+@pytest.mark.parametrize("directive", ["", 'CoreDumpDirectory "${root}/notes"'],
+                         ids=["unwanted", "wanted"])
+@needs_root
+def test_core_files_are_allowed_where_httpd_is_told_a_place_for_them(launch_once, directive):
+    """What is not dumpable belongs to root in /proc."""
+    server = launch_once("daemon", daemon="user=nobody group=nogroup", config=directive)
+    owner = NOBODY if directive else 0
+    for pid in both(server):
+        assert os.stat(f"/proc/{pid}/environ").st_uid == owner
 
 
 @pytest.mark.compat("OPT-home-wrong")
@@ -236,4 +250,5 @@ def test_without_root_the_home_is_entered_where_the_user_is_not_httpds(as_nobody
     server = as_nobody()
     server.start()
     assert ask(server)["cwd"] == "/"
-    assert "WSGI1401: [tests] the home directory '/nonexistent'" in server.log.text()
+    assert re.search(r"WSGI1401: \[tests\] uid \d+ cannot enter its home directory '/nonexistent'",
+                     server.log.text())

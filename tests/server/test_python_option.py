@@ -118,11 +118,32 @@ def test_an_environment_of_such_a_version(launch_once):
     ("${root}", "is a directory without a pyvenv.cfg"),
     ("/bin/sh", "is no Python interpreter"),
     ("${root}/httpd.conf", "is no Python interpreter"),
+    pytest.param("/nowhere/" + "x" * 250,
+                 "cannot be used (No such file or directory): name an interpreter", id="long"),
 ])
 def test_what_is_no_python(launch_once, python, words):
     status, output = configtest(launch_once, python)
     assert status == 1
     assert "WSGI1517" in output and words in output
+
+
+def test_another_program_of_an_environment(launch_once):
+    def prepare(server):
+        make_environment(server.directory / "environment")
+        (server.directory / "environment" / "bin" / "pip").write_text("#!/bin/sh\n")
+    status, output = configtest(launch_once, "${root}/environment/bin/pip", prepare)
+    assert status == 1
+    assert "WSGI1517" in output and "/bin/pip is no Python interpreter" in output
+
+
+def test_an_environment_that_cannot_be_read_to_its_end(launch_once):
+    """httpd's parent does not wait for its owner."""
+    def prepare(server):
+        (server.directory / "environment").mkdir()
+        os.mkfifo(server.directory / "environment" / "pyvenv.cfg")
+    status, output = configtest(launch_once, "${root}/environment", prepare)
+    assert status == 1
+    assert "WSGI1517" in output and "pyvenv.cfg cannot be read" in output
 
 
 def test_no_program_at_all(launch_once):

@@ -9,7 +9,8 @@ import env
 import processes
 import pytest
 from processes import wait_until
-from recycling import ANSWER, Load, ask, assert_restarts, expect_end, restarts, write
+from recycling import (ANSWER, Load, ask, assert_restarts, expect_end, make_interpreters_slow,
+                       restarts, write)
 
 KILLED = "WSGI1402"
 NO_ANSWER = "WSGI0146"
@@ -113,6 +114,28 @@ def test_request_timeout(launch_group):
     assert re.search(r"\[wsgi:info\] .*in get_stuck", log), "the stacks"
     assert_restarts(server, {"request_timeout": 1})
     assert server.get("/hello").status == 200
+
+
+@pytest.mark.compat("OPT-request-timeout", "OPT-startup-timeout")
+@pytest.mark.parametrize("options, reason", [
+    ("request-timeout=1", "request_timeout"),
+    ("request-timeout=1 interrupt-timeout=1", "request_timeout"),
+    ("startup-timeout=1 graceful-timeout=1", "startup_timeout"),
+])
+def test_the_making_of_an_interpreter_counts(launch_group, options, reason):
+    """As part of the request that it is made for, which cannot be interrupted there."""
+    server = launch_group(f"threads=1 shutdown-timeout=1 {options}", start=False, config="""
+WSGIScriptAlias /made "${apps}/hello.py" application-group=made""")
+    make_interpreters_slow(server)
+    if "request" in reason:
+        server.expect("WSGI1413", 'running: "GET /made')
+    server.expect(KILLED, '"GET /made')
+    server.expect(NO_ANSWER)
+    server.start()
+    assert server.get("/made").status == 502
+    server.note("slow").unlink()
+    assert_restarts(server, {reason: 1})
+    assert server.get("/made").status == 200
 
 
 @pytest.mark.compat("OPT-request-timeout")

@@ -83,6 +83,11 @@ static void test_exits(void **state)
     death.reason = WSGI_REASON_RESTART_INTERVAL;
     expect(&death, WSGI_ENDED_IN_ORDER, WSGI_REASON_RESTART_INTERVAL,
            "ended in order: restart_interval");
+    death = die(end_by_exit, WSGI_EXIT_DESCRIPTORS);
+    death.reason = WSGI_REASON_DESCRIPTORS;
+    death.was_serving = true;
+    expect(&death, WSGI_ENDED_BADLY, WSGI_REASON_DESCRIPTORS,
+           "ended by itself: the application had closed its descriptors");
     death = die(end_by_exit, WSGI_EXIT_OK);
     death.was_starting = true; /* an import that calls os._exit(0) */
     expect(&death, WSGI_ENDED_BADLY, WSGI_REASON_EXIT, "exited with status 0");

@@ -47,7 +47,7 @@ static int begin_request(uint32_t flags)
 {
     const wsgi_request_t request = {.flags = flags, .log_id = WSGI_LITERAL("ID")};
 
-    return wsgi_flights_begin(&flights, &request, NULL);
+    return wsgi_flights_begin(&flights, &request);
 }
 
 static void test_the_lowest_free_place(void **state)
@@ -154,7 +154,7 @@ static void test_without_a_table(void **state)
 
     (void)state;
     begin_with(1);
-    assert_int_equal(wsgi_flights_begin(NULL, &request, NULL), -1);
+    assert_int_equal(wsgi_flights_begin(NULL, &request), -1);
     wsgi_flights_end(NULL, -1, true);
     wsgi_flights_spoil(NULL);
 }

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -590,13 +591,14 @@ static void test_home_of_the_user_that_cannot_be_entered(void **state)
     settings.user_home = "/nowhere";
     expect_taken(&settings);
     assert_here("/");
-    assert_true(is_logged("<5> WSGI1401: [group] the home directory '/nowhere' of uid 1001"));
+    assert_true(
+        is_logged("<5> WSGI1401: [group] uid 1001 cannot enter its home directory '/nowhere':"));
 
     settings.user_home = "";
     set_up(state);
     expect_taken(&settings);
     assert_here("/");
-    assert_true(is_logged("<5> WSGI1401: [group] the home directory '' of uid 1001"));
+    assert_true(is_logged("<5> WSGI1401: [group] uid 1001 has no home directory: the working"));
 
     for (size_t i = 1; i < 3; i++) {
         set_up(state);
@@ -604,6 +606,21 @@ static void test_home_of_the_user_that_cannot_be_entered(void **state)
         expect_refused(&settings, "cannot enter /",
                        i == 1 ? "Operation not permitted" : "said yes and did not do it");
     }
+}
+
+/* compat: LIFE-core */
+static void test_core_files_are_allowed_where_they_are_wanted(void **state)
+{
+    wsgi_group_settings_t settings = alice();
+
+    (void)state;
+    assert_int_equal(prctl(PR_SET_DUMPABLE, 0), 0);
+    expect_taken(&settings);
+    assert_int_equal(prctl(PR_GET_DUMPABLE), 0);
+    settings.dumps_core = 1;
+    set_up(state);
+    expect_taken(&settings);
+    assert_int_equal(prctl(PR_GET_DUMPABLE), 1);
 }
 
 static void test_httpds_own_user_stays_where_it_is(void **state)
@@ -677,6 +694,7 @@ int main(void)
         TEST(test_root_that_can_be_taken_again),
         TEST(test_configured_home),
         TEST(test_home_of_the_user_that_cannot_be_entered),
+        TEST(test_core_files_are_allowed_where_they_are_wanted),
         TEST(test_httpds_own_user_stays_where_it_is),
         TEST(test_environment_names_the_user_where_it_named_one),
         TEST(test_environment_of_a_bare_number),

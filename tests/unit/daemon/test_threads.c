@@ -5,7 +5,9 @@
 #include "daemon/threads.c"
 
 #include "caller.h"
+#include "flights.h"
 #include "log_lines.h"
+#include "process.h"
 #include "wsgi_gateway.h"
 
 #include <fcntl.h>
@@ -384,6 +386,62 @@ static void test_a_pool_that_cannot_be_opened(void **state)
     expect_not_opened("out of memory");
     wsgi_fd_close(&t.settings.rendezvous_fd);
     expect_not_opened("Bad file descriptor");
+}
+
+/* --- descriptors that the application closes --------------------------------------------------- */
+
+static int *descriptor_to_close;
+
+static int close_and_answer(wsgi_exchange_t *ex)
+{
+    close(*descriptor_to_close);
+    return answer(ex);
+}
+
+/* How a worker ends whose application closes that one in a request; a second caller may be needed
+ * for it to find out. */
+static void expect_end_without(int *(*descriptor)(void))
+{
+    wsgi_flights_t flights;
+    wsgi_journal_t *journal = wsgi_journal_open();
+    int status;
+
+    assert_int_equal(wsgi_flights_init(&flights, 3, journal), WSGI_OK);
+    t.connection.flights = &flights;
+    t.application = close_and_answer;
+    const pid_t pid = fork();
+    if (pid == 0) {
+        alarm(20);
+        open_threads();
+        descriptor_to_close = descriptor();
+        expect_answer(call(), ANSWER);
+        call();
+        pause();
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), WSGI_EXIT_DESCRIPTORS);
+    assert_int_equal(wsgi_journal_reason(journal), WSGI_REASON_DESCRIPTORS);
+    t.connection.flights = NULL;
+    wsgi_flights_free(&flights);
+    wsgi_journal_close(journal);
+}
+
+static int *epoll_descriptor(void)
+{
+    return &t.threads->epoll_fd;
+}
+
+static int *rendezvous_descriptor(void)
+{
+    return &t.settings.rendezvous_fd;
+}
+
+static void test_closed_descriptors_end_the_worker(void **state)
+{
+    (void)state;
+    expect_end_without(epoll_descriptor);
+    expect_end_without(rendezvous_descriptor);
 }
 
 /* --- the rendezvous -------------------------------------------------------------------------- */
@@ -927,6 +985,7 @@ int main(void)
         TEST(test_a_thread_has_a_name_and_keeps_descriptors_from_programs),
         TEST(test_threads_that_cannot_be_made),
         TEST(test_a_pool_that_cannot_be_opened),
+        TEST(test_closed_descriptors_end_the_worker),
         TEST(test_the_end_of_callers_is_told_once),
         TEST(test_who_came_before_the_end_is_served),
         TEST(test_nobody_waits_for_the_main_thread),

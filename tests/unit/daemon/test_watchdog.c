@@ -5,6 +5,7 @@
 #include "watchdog.h"
 
 #include "log_lines.h"
+#include "process.h"
 #include "threads.h"
 
 #include <fcntl.h>
@@ -135,11 +136,13 @@ static bool has_event(void)
     return poll(&pollfd, 1, 0) == 1;
 }
 
+static wsgi_interp_t *const an_interpreter = (wsgi_interp_t *)&t;
+
 static int begin_request(void)
 {
     const wsgi_request_t request = {.log_id = WSGI_LITERAL("ID")};
 
-    return wsgi_flights_begin(&t.flights, &request, NULL);
+    return wsgi_flights_begin(&t.flights, &request);
 }
 
 static void test_maximum_requests_then_idle(void **state)
@@ -212,11 +215,27 @@ static void test_an_interrupted_request(void **state)
     t.group.interrupt_timeout_s = 3600;
     start();
     const int index = begin_request();
+    wsgi_flights_enter(&t.flights, index, an_interpreter);
     WAIT_UNTIL(t.interrupts == 1);
     assert_true(t.was_wanted);
     assert_true(is_logged("<4> WSGI1414: [group] \"- -\" (request ID)"));
     wsgi_flights_end(&t.flights, index, true);
     assert_false(has_event());
+}
+
+/* There is nothing to raise it in; the rule that comes behind it holds all the same. */
+static void test_a_request_whose_interpreter_is_being_made(void **state)
+{
+    (void)state;
+    t.group.request_timeout_s = 1;
+    t.group.interrupt_timeout_s = 1;
+    start();
+    begin_request();
+    expect_event(WSGI_EVENT_LEAVE);
+    assert_int_equal(wsgi_journal_reason(t.journal), WSGI_REASON_REQUEST_TIMEOUT);
+    assert_true(is_logged("<6> [group] \"- -\" (request ID) cannot be interrupted"));
+    assert_false(is_logged("WSGI1414"));
+    assert_int_equal(t.interrupts, 0);
 }
 
 static void test_probes(void **state)
@@ -263,6 +282,42 @@ static void test_deadlock_kills(void **state)
     start(); /* for the tear-down */
 }
 
+/* Whether it is gone, or the number is that of another file now. */
+static void expect_end_with_wake_fd(int replacement)
+{
+    int status;
+
+    t.journal->reason = WSGI_REASON_NONE; /* the rule makes it look again */
+    const pid_t pid = fork();
+
+    if (pid == 0) {
+        alarm(20);
+        t.group.restart_interval_s = 1;
+        start();
+        if (replacement >= 0) {
+            dup2(replacement, t.flights.wake_fd);
+        }
+        else {
+            close(t.flights.wake_fd);
+        }
+        pause();
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), WSGI_EXIT_DESCRIPTORS);
+}
+
+static void test_a_closed_descriptor_ends_the_worker(void **state)
+{
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    expect_end_with_wake_fd(-1);
+    expect_end_with_wake_fd(null_fd);
+    wsgi_fd_close(&null_fd);
+    start(); /* for the tear-down */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,10 +327,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_failed_load, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_stuck_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_interrupted_request, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_request_whose_interpreter_is_being_made, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_probes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_silent_interpreter_does_not_hold_it_up, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_deadlock_kills, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_closed_descriptor_ends_the_worker, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

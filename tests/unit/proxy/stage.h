@@ -64,6 +64,7 @@ static inline void stage_link(stage_t *s, unsigned processes)
         .rows = processes,
         .connect_timeout_us = CONNECT_TIMEOUT_US,
         .socket_timeout_us = SOCKET_TIMEOUT_US,
+        .socket_timeout_name = "some-option",
     });
     assert_non_null(s->link);
 }

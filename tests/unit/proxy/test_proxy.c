@@ -619,6 +619,7 @@ static void test_silence_before_head(void **state)
     step_at(s, since_us + SOCKET_TIMEOUT_US);
     assert_failed(s, WSGI_E_TIMEOUT, 504);
     assert_detail(s, "silent for 60 s");
+    assert_detail(s, "or raise some-option");
     assert_nobody_asked(s);
 }
 

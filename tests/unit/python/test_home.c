@@ -121,6 +121,26 @@ static void test_environments_that_do_not_fit(void **state)
                    "its bin/python leads nowhere");
 }
 
+/* Whoever owns an environment must not make httpd's parent wait. */
+static void test_a_configuration_without_an_end(void **state)
+{
+    const char *config;
+    (void)state;
+    const char *home = environment("endless", "", "/usr/bin/python3");
+    char kept[512];
+    snprintf(kept, sizeof(kept), "%s", home);
+    config = path_of("endless/pyvenv.cfg");
+    assert_int_equal(truncate(config, (off_t)1 << 40), 0);
+    assert_refused(kept, "pyvenv.cfg cannot be read or names no version");
+    config = path_of("endless/pyvenv.cfg");
+    assert_int_equal(unlink(config), 0);
+    assert_int_equal(mkfifo(config, 0644), 0);
+    assert_refused(kept, "pyvenv.cfg cannot be read or names no version");
+    assert_int_equal(unlink(config), 0);
+    assert_int_equal(symlink("/dev/zero", config), 0);
+    assert_refused(kept, "pyvenv.cfg cannot be read or names no version");
+}
+
 /* The commonest fault: an environment below a home directory of mode 0700. */
 static void test_a_directory_that_cannot_be_entered(void **state)
 {
@@ -148,6 +168,7 @@ int main(void)
         cmocka_unit_test(test_paths_that_are_no_directory),
         cmocka_unit_test(test_environments),
         cmocka_unit_test(test_environments_that_do_not_fit),
+        cmocka_unit_test(test_a_configuration_without_an_end),
         cmocka_unit_test(test_a_directory_that_cannot_be_entered),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

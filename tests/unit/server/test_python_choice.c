@@ -119,6 +119,33 @@ static void test_environments(void **state)
     expect_refused(at("env"), "names no version");
 }
 
+static void test_other_programs_of_an_environment(void **state)
+{
+    (void)state;
+    make_file("env/pyvenv.cfg", "version = 3.12.7\n");
+    make_file("env/bin/pip", "#!/bin/sh\n");
+    make_file("env/bin/python-config", "#!/bin/sh\n");
+    make_file("env/bin/uwsgi", "\177ELF");
+    expect_refused(at("env/bin/pip"), "/bin/pip is no Python interpreter: name");
+    expect_refused(at("env/bin/python-config"), "is no Python interpreter");
+    expect_refused(at("env/bin/uwsgi"), "is no Python interpreter");
+}
+
+/* httpd's parent would wait for ever. */
+static void test_what_has_no_end(void **state)
+{
+    (void)state;
+    make_directory("trap");
+    make_directory("trap/bin");
+    assert_int_equal(mkfifo(at("trap/pyvenv.cfg"), 0644), 0);
+    expect_refused(at("trap"), "its pyvenv.cfg cannot be read");
+    assert_int_equal(unlink(at("trap/pyvenv.cfg")), 0);
+    make_link("/dev/zero", "trap/pyvenv.cfg");
+    expect_refused(at("trap"), "its pyvenv.cfg cannot be read");
+    assert_int_equal(mkfifo(at("trap/python3.12"), 0644), 0);
+    expect_refused(at("trap/python3.12"), "is no Python interpreter");
+}
+
 static void test_what_is_refused(void **state)
 {
     (void)state;
@@ -133,7 +160,8 @@ static void test_what_is_refused(void **state)
     expect_refused(at("old/bin/python2.7"), "of version 2.7");
     expect_refused(at("old/bin/python3.12"), "is no Python interpreter");
     expect_refused(at("old/bin/perl"), "is no Python interpreter");
-    expect_refused(at("old/bin/python3.13"), "No such file or directory");
+    expect_refused(at("old/bin/python3.13"),
+                   "python3.13 cannot be used (No such file or directory)");
     expect_refused(at("old/bin"), "is a directory without a pyvenv.cfg");
     expect_refused("/", "is a directory without a pyvenv.cfg");
     expect_refused("/dev/null", "is no Python interpreter");
@@ -149,13 +177,26 @@ static void test_long_paths(void **state)
     path[0] = '/';
     path[sizeof(path) - 1] = '\0';
     assert_int_equal(wsgi_python_choose(path, &choice, &result), WSGI_E_INVALID);
+    assert_non_null(strstr(result.detail, "xxx is too long a path: name an interpreter such as "
+                                          "/usr/bin/python3, or a virtual environment"));
+    memcpy(path, "/first/", 7);
+    path[3000] = '\0';
+    assert_int_equal(wsgi_python_choose(path, &choice, &result), WSGI_E_INVALID);
+    assert_non_null(strstr(result.detail, "python=/first/xxx"));
+    assert_non_null(strstr(result.detail, "xxx ... xxx"));
+    assert_non_null(
+        strstr(result.detail, "xxx cannot be used (No such file or directory): name an "));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_interpreters), cmocka_unit_test(test_a_name_without_a_version),
-        cmocka_unit_test(test_environments), cmocka_unit_test(test_what_is_refused),
+        cmocka_unit_test(test_interpreters),
+        cmocka_unit_test(test_a_name_without_a_version),
+        cmocka_unit_test(test_environments),
+        cmocka_unit_test(test_what_is_refused),
+        cmocka_unit_test(test_other_programs_of_an_environment),
+        cmocka_unit_test(test_what_has_no_end),
         cmocka_unit_test(test_long_paths),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
