@@ -11,16 +11,26 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-void wsgi_signals_reset(void)
+void wsgi_signals_forget_handlers(void)
 {
-    sigset_t none;
-
     for (int number = 1; number <= SIGRTMAX; number++) {
         signal(number, SIG_DFL); /* fails for SIGKILL, SIGSTOP and the C library's own */
     }
     signal(SIGPIPE, SIG_IGN);
+}
+
+void wsgi_signals_unblock(void)
+{
+    sigset_t none;
+
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void wsgi_signals_reset(void)
+{
+    wsgi_signals_forget_handlers();
+    wsgi_signals_unblock();
 }
 
 /* For kernels before 5.9 and emulators. */

@@ -49,6 +49,10 @@ void wsgi_sink_install(int max_level);
 /* All signals to their default, SIGPIPE ignored, none blocked: httpd's are inherited otherwise. */
 void wsgi_signals_reset(void);
 
+/* The same in two steps, for a process that has handlers of its own to set before a signal comes. */
+void wsgi_signals_forget_handlers(void);
+void wsgi_signals_unblock(void);
+
 /* Closes every descriptor from `first` on. WSGI_OK or WSGI_E_IO. */
 int wsgi_process_close_from(int first, wsgi_result_t *result);
 

@@ -147,6 +147,7 @@ static int open_events(worker_t *worker, wsgi_result_t *result)
 {
     (void)worker, (void)result;
     set_handlers(on_signal);
+    wsgi_signals_unblock(); /* which were, as in the supervisor, since the fork: none has killed us */
     return WSGI_OK;
 }
 
@@ -520,7 +521,10 @@ void wsgi_worker_run(const wsgi_worker_settings_t *settings)
     };
     wsgi_result_t result = {0};
 
-    wsgi_signals_reset();
+    wsgi_signals_forget_handlers();
+    if (is_service(&worker)) {
+        wsgi_signals_unblock(); /* it has no handlers of ours to wait for */
+    }
     if (!wsgi_process_follow_parent(settings->supervisor_pid)) {
         _exit(WSGI_EXIT_OK);
     }

@@ -89,6 +89,33 @@ static void find_signals(void *found)
     }
 }
 
+/* A worker sets its handlers in between: a signal that comes early must wait for them. */
+static void find_steps(void *found)
+{
+    signals_t *signals = found;
+    sigset_t mask;
+
+    spoil_signals();
+    wsgi_signals_forget_handlers();
+    raise(SIGUSR1);
+    sigpending(&mask);
+    signals->blocked = sigismember(&mask, SIGUSR1) == 1;
+    signal(SIGUSR1, SIG_IGN);
+    wsgi_signals_unblock();
+    sigprocmask(SIG_SETMASK, NULL, &mask);
+    signals->others = sigismember(&mask, SIGUSR1) == 1;
+}
+
+static void test_signals_wait_for_handlers(void **state)
+{
+    signals_t *found = run_in_child(find_steps);
+
+    (void)state;
+    assert_int_equal(found->blocked, 1);
+    assert_int_equal(found->others, 0);
+    forget_found(found);
+}
+
 static void test_signals_are_reset(void **state)
 {
     signals_t *found = run_in_child(find_signals);
