@@ -269,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_signals_are_reset, set_up),
+        cmocka_unit_test_setup(test_signals_wait_for_handlers, set_up),
         cmocka_unit_test_setup(test_close_from, set_up),
         cmocka_unit_test_setup(test_close_from_on_an_older_kernel, set_up),
         cmocka_unit_test_setup(test_close_from_without_any_means, set_up),
