@@ -11,6 +11,11 @@ import processes
 import pytest
 from processes import wait_until
 
+TOUCHED = """
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b"here"]
+"""
 FIRST = 5
 PSS_RATIO = 1.02
 
@@ -123,18 +128,47 @@ def test_restarts(launch_once, mode, kind):
     assert_flat_over(server, cycle, rounds(mode))
 
 
+def replace_worker(server, how):
+    """how(worker) makes it end; returns when another one is alone."""
+    (worker,) = wait_until(lambda: server.workers(), "a worker", 20 * env.PATIENCE)
+    how(worker)
+
+    def is_another_alone():
+        found = server.workers()
+        return len(found) == 1 and found != [worker]
+
+    wait_until(is_another_alone, "another worker", 40 * env.PATIENCE)
+    warm_up(server)
+    return worker
+
+
+@pytest.mark.big
+@pytest.mark.parametrize("options", ["", "processes=1"])
+@pytest.mark.parametrize("how", ["touch", "SIGUSR1", "maximum-requests"])
+def test_replaced_workers(launch_once, how, options):
+    """In sequence, and side by side."""
+    limit = "maximum-requests=26" if how == "maximum-requests" else ""
+    server = launch_once("daemon", single_child=env.MPM != "prefork", daemon=f"{options} {limit}")
+    url = server.script("touched.py", TOUCHED)
+
+    def change(_):
+        assert server.get(url).status == 200  # loaded
+        server.script("touched.py", TOUCHED + f"# {time.monotonic()}")
+        assert server.get(url, timeout=40 * env.PATIENCE).status == 200
+
+    deeds = {"touch": change, "SIGUSR1": lambda worker: os.kill(worker, signal.SIGUSR1),
+             "maximum-requests": lambda worker: warm_up(server)}  # as after its start: 2 × 13
+    warm_up(server)
+    assert_flat_over(server, lambda: replace_worker(server, deeds[how]), rounds("daemon"))
+
+
 @pytest.mark.big
 def test_killed_workers(launch_once):
     server = launch_once("daemon", single_child=env.MPM != "prefork")
     killed = []
 
     def cycle():
-        (worker,) = wait_until(lambda: server.workers(), "a worker", 20 * env.PATIENCE)
-        killed.append(worker)
-        os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: server.workers() not in ([], [worker]), "another worker",
-                   40 * env.PATIENCE)
-        warm_up(server)
+        killed.append(replace_worker(server, lambda worker: os.kill(worker, signal.SIGKILL)))
 
     assert_flat_over(server, cycle, rounds("daemon"))
     server.expect("WSGI1409", "SIGKILL|signal 9|Killed", count=len(killed))
