@@ -61,6 +61,7 @@ def groups_for_user(environ, user):
     return eval(environ["HTTP_X_GROUPS"])
 '''
 
+# mod_auth_digest of httpd 2.4.68 does not take AuthName from an outer section.
 CONFIG = """
 WSGIRestrictEmbedded On
 DocumentRoot "${root}/site"
@@ -85,10 +86,12 @@ DocumentRoot "${root}/site"
     AuthBasicProvider renamed
 </Location>
 <Location /digest>
+    AuthName "the realm"
     AuthType Digest
     AuthDigestProvider wsgi
 </Location>
 <Location /digest/more>
+    AuthName "the realm"
     AuthDigestProvider wsgi file
     AuthUserFile "${root}/digests"
 </Location>
@@ -455,6 +458,7 @@ def test_provider_without_a_script(launch_once):
     Require valid-user
 </Location>
 <Location /hello/digest>
+    AuthName "the realm"
     AuthType Digest
     AuthDigestProvider wsgi
 </Location>
