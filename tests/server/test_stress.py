@@ -201,7 +201,7 @@ class Reloader:
         return int(self.server.get(f"{self.url}?modules").body)
 
 
-GROWTH_KIB = 4096 * (4 if env.IS_SANITIZED else 1)
+GROWTH_KIB = 8192 * (4 if env.IS_SANITIZED else 1)
 
 
 @pytest.mark.skipif(env.MPM == "prefork", reason="one child of prefork serves one client")
