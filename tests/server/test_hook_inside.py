@@ -92,7 +92,9 @@ def test_by_an_included_page(server):
 
 def test_by_the_location_of_an_application(server, mode):
     if mode == "embedded":
-        return  # the client is sent there
+        reply = server.get("/open?/secret")  # the client is told, and would be refused there
+        assert (reply.status, reply.header("Location")) == (200, "/secret")
+        return
     assert server.get("/open?/secret").status == 403
     server.expect("AH01631", "authorization failure")
     assert server.get("/group/open?/group/secret", USER).status == 401
